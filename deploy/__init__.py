@@ -1,0 +1,1 @@
+"""How Signalbox is run: `deploy.local` is the embedded stack behind `make run`."""

@@ -1,0 +1,80 @@
+"""What can go wrong around the embedded stack.
+
+StackError
+├── SetupError            something that is needed could not be fetched or built
+│   └── ChecksumError     a downloaded file is not the one that was tried
+├── SettingError          an environment variable has a value that cannot be used
+├── PortInUse             a port of the stack is taken by someone else
+├── AlreadyRunning        another stack runs on the same data folder
+├── DiskFull              too little room under the data folder
+├── FolderNotWritable     the data folder cannot be written
+├── Unreachable           a server that was named by a setting does not answer
+├── ProcessDied           a process ended although nobody asked it to
+└── NotReady              a process is alive but never became ready
+"""
+
+from __future__ import annotations
+
+
+class StackError(Exception):
+    """A failure a person can act on: what happened, and what to do about it.
+
+    message: one line, names the thing and its value. hint: what to do, may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SetupError(StackError):
+    """Something that is needed could not be fetched or built."""
+
+
+class ChecksumError(SetupError):
+    """A downloaded file differs from the one whose checksum is kept in the repository."""
+
+
+class SettingError(StackError):
+    """An environment variable has a value that cannot be used."""
+
+
+class PortInUse(StackError):
+    """A port of the stack is taken by another process."""
+
+    def __init__(self, port: int, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.port = port
+
+
+class AlreadyRunning(StackError):
+    """Another stack runs on the same data folder. pid: its supervisor, 0 when unknown."""
+
+    def __init__(self, pid: int, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.pid = pid
+
+
+class DiskFull(StackError):
+    """There is too little room under the data folder."""
+
+
+class FolderNotWritable(StackError):
+    """The data folder cannot be written."""
+
+
+class Unreachable(StackError):
+    """A server that a setting names (Kafka, Redis) does not answer."""
+
+
+class ProcessDied(StackError):
+    """A process ended although nobody asked it to. The message carries its last log lines."""
+
+    def __init__(self, process: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.process = process
+
+
+class NotReady(StackError):
+    """A process is alive but did not become ready in its time."""
