@@ -172,6 +172,10 @@ class EmbeddedBroker:
             "share.coordinator.state.topic.num.partitions": 1,
             # A new group would otherwise wait three seconds before its first record.
             "group.initial.rebalance.delay.ms": 0,
+            # After a kill the controller waits for the old incarnation's session before it lets the
+            # broker in again: with the default of 9 s, that long.
+            "broker.heartbeat.interval.ms": 500,
+            "broker.session.timeout.ms": 4000,
             # The stream workers run with sessions of 6 s.
             "group.min.session.timeout.ms": 1000,
             "log.retention.bytes": RETENTION_BYTES,

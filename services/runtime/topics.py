@@ -1,0 +1,175 @@
+"""The one registry of Kafka topics.
+
+Topic creation, `docs/topics.md` and `docs/asyncapi.yaml` are made from it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+_MIB = 1 << 20
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+class Layout(StrEnum):
+    """How rows lie in a topic's records."""
+
+    #: Columns of many rows, no key, partition chosen by `partition_of(symbol)`.
+    BATCH = "batch"
+    #: One row a record under its key, compacted.
+    KEYED = "keyed"
+    #: The record that could not be read, unchanged, with the reason in headers.
+    DEAD_LETTER = "dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: what is in it, how it is kept, and who writes it."""
+
+    name: str
+    """Dotted, with the version of its contract at the end."""
+    message: str
+    """Full name of the protobuf message in each record's value."""
+    owner: str
+    """The process that writes it."""
+    description: str
+    """What a consumer finds in it, in one or two sentences."""
+    layout: Layout
+    """How rows lie in records."""
+    key: str = ""
+    """What the key is; empty for none."""
+    partitions: int | None = None
+    """Fixed number of partitions; None means the installation's SIGNALBOX_PARTITIONS."""
+    retention_bytes: int = 256 * _MIB
+    """Bytes kept in each partition before the oldest segment goes; -1 for compacted topics."""
+    retention_ms: int = 7 * _DAY_MS
+    """Milliseconds a record is kept; -1 for ever."""
+
+    @property
+    def compacted(self) -> bool:
+        """Whether only the last record of each key is kept."""
+        return self.layout is Layout.KEYED
+
+    def config(self) -> dict[str, str]:
+        """The topic's configuration as Kafka's admin API takes it."""
+        common = {"max.message.bytes": str(8 * _MIB), "compression.type": "producer", "message.timestamp.type": "CreateTime"}
+        if self.compacted:
+            return common | {
+                "cleanup.policy": "compact",
+                "segment.bytes": str(16 * _MIB),
+                "min.cleanable.dirty.ratio": "0.2",
+                "max.compaction.lag.ms": str(10 * 60_000),
+                "delete.retention.ms": str(10 * 60_000),
+            }
+        return common | {
+            "cleanup.policy": "delete",
+            "retention.bytes": str(self.retention_bytes),
+            "retention.ms": str(self.retention_ms),
+            # A topic is cut by whole segments, so a segment must be small beside the bytes kept.
+            "segment.bytes": str(max(_MIB, min(64 * _MIB, self.retention_bytes // 4))),
+        }
+
+    def dead_letters(self) -> "Topic":
+        """The topic for records of this one that cannot be read."""
+        return Topic(
+            name=f"{self.name}.dlq",
+            message=self.message,
+            owner="whoever could not read it",
+            description=f"Records of {self.name} that could not be used: the bytes unchanged, the reason and the position in headers `dlq_*`.",
+            layout=Layout.DEAD_LETTER,
+            partitions=1,
+            retention_bytes=32 * _MIB,
+            retention_ms=14 * _DAY_MS,
+        )
+
+
+TICKS = Topic(
+    name="market.ticks.v1",
+    message="signalbox.events.v1.TickBatch",
+    owner="feeds, prices",
+    description="Normalised trades. Each record holds rows of one partition and one source; a record without rows carries a watermark.",
+    layout=Layout.BATCH,
+)
+BARS = Topic(
+    name="market.bars.v1",
+    message="signalbox.events.v1.BarBatch",
+    owner="prices-worker, feeds (daily bars from files)",
+    description="Final bars of 1s, 1m, 5m, 15m, 1h and 1d. A row is published once and never changes; consumers drop identities they have seen.",
+    layout=Layout.BATCH,
+    retention_ms=-1,
+    retention_bytes=1024 * _MIB,
+)
+LIVE_BARS = Topic(
+    name="market.bars.live.v1",
+    message="signalbox.events.v1.BarBatch",
+    owner="prices-worker",
+    description="Forming bars as they change. A later row of the same identity replaces the one before; the final bar comes on market.bars.v1 only.",
+    layout=Layout.BATCH,
+    retention_bytes=64 * _MIB,
+    retention_ms=_HOUR_MS,
+)
+SNAPSHOTS = Topic(
+    name="market.snapshots.v1",
+    message="signalbox.events.v1.Snapshot",
+    owner="prices-worker",
+    description="The last trade and the watermark of each symbol.",
+    layout=Layout.KEYED,
+    key="symbol",
+)
+LATE = Topic(
+    name="market.late.v1",
+    message="signalbox.events.v1.LateTicks",
+    owner="prices-worker",
+    description="Ticks that changed no bar, each with its reason: their bar was final, or they cannot be computed with.",
+    layout=Layout.BATCH,
+    retention_bytes=32 * _MIB,
+)
+INDICATORS = Topic(
+    name="analysis.indicators.v1",
+    message="signalbox.events.v1.IndicatorBatch",
+    owner="analysis-worker",
+    description="Indicator values at each final bar of 1s, 1m and 1d.",
+    layout=Layout.BATCH,
+)
+SIGNALS = Topic(
+    name="analysis.signals.v1",
+    message="signalbox.events.v1.SignalBatch",
+    owner="analysis-worker",
+    description="Signals, each known at the close of a final bar.",
+    layout=Layout.BATCH,
+    retention_ms=-1,
+)
+PRICES_CHECKPOINTS = Topic(
+    name="prices.checkpoints.v1",
+    message="signalbox.events.v1.CheckpointManifest",
+    owner="prices-worker",
+    description="State of the bar engine by partition: chunks under `chunk/...`, manifests under `manifest/...`. Internal.",
+    layout=Layout.KEYED,
+    key="manifest/<partition>/<slot> or chunk/<partition>/<slot>/<index>",
+)
+ANALYSIS_CHECKPOINTS = Topic(
+    name="analysis.checkpoints.v1",
+    message="signalbox.events.v1.CheckpointManifest",
+    owner="analysis-worker",
+    description="State of the analysis engine by partition: chunks under `chunk/...`, manifests under `manifest/...`. Internal.",
+    layout=Layout.KEYED,
+    key="manifest/<partition>/<slot> or chunk/<partition>/<slot>/<index>",
+)
+
+#: Every topic that is not a dead-letter topic, in the order of the way of a tick.
+TOPICS: tuple[Topic, ...] = (
+    TICKS,
+    BARS,
+    LIVE_BARS,
+    SNAPSHOTS,
+    LATE,
+    INDICATORS,
+    SIGNALS,
+    PRICES_CHECKPOINTS,
+    ANALYSIS_CHECKPOINTS,
+)
+
+#: Topics whose records come from outside or cross a service boundary, and so may be unreadable.
+WITH_DEAD_LETTERS: tuple[Topic, ...] = (TICKS, BARS)
+
+ALL_TOPICS: tuple[Topic, ...] = TOPICS + tuple(topic.dead_letters() for topic in WITH_DEAD_LETTERS)
