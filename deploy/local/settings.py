@@ -1,0 +1,136 @@
+"""Where the stack lives and which ports it takes; everything by environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import SettingError
+from deploy.local.ports import PortUse
+
+#: The clone this code runs from.
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port with its environment variable, its default and what listens on it."""
+
+    setting: str
+    default: int
+    what: str
+
+
+#: Every port of the stack, by the name used in `StackSettings.ports`.
+PORTS: Mapping[str, Port] = {
+    "edge": Port("SIGNALBOX_EDGE_PORT", 8080, "the edge: page, REST, gRPC, WebSocket"),
+    "envoy_admin": Port("SIGNALBOX_ENVOY_ADMIN_PORT", 9901, "Envoy's admin page"),
+    "envoy_metrics": Port("SIGNALBOX_ENVOY_METRICS_PORT", 9480, "Envoy's metrics"),
+    "gateway": Port("SIGNALBOX_GATEWAY_PORT", 50050, "gateway, gRPC"),
+    "gateway_web": Port("SIGNALBOX_GATEWAY_WEB_PORT", 50060, "gateway, web page"),
+    "gateway_ws": Port("SIGNALBOX_GATEWAY_WS_PORT", 50061, "gateway, WebSocket"),
+    "prices": Port("SIGNALBOX_PRICES_PORT", 50051, "prices, gRPC"),
+    "analysis": Port("SIGNALBOX_ANALYSIS_PORT", 50052, "analysis, gRPC"),
+    "prices_metrics": Port("SIGNALBOX_PRICES_METRICS_PORT", 9464, "prices, metrics"),
+    "analysis_metrics": Port("SIGNALBOX_ANALYSIS_METRICS_PORT", 9465, "analysis, metrics"),
+    "gateway_metrics": Port("SIGNALBOX_GATEWAY_METRICS_PORT", 9466, "gateway, metrics"),
+    "prices_worker_metrics": Port("SIGNALBOX_PRICES_WORKER_METRICS_PORT", 9467, "prices-worker, metrics"),
+    "analysis_worker_metrics": Port("SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT", 9468, "analysis-worker, metrics"),
+    "feeds_metrics": Port("SIGNALBOX_FEEDS_METRICS_PORT", 9469, "feeds, metrics"),
+    "kafka": Port("SIGNALBOX_KAFKA_PORT", 19092, "embedded Kafka"),
+    "kafka_controller": Port("SIGNALBOX_KAFKA_CONTROLLER_PORT", 19093, "embedded Kafka's controller"),
+    "valkey": Port("SIGNALBOX_VALKEY_PORT", 16379, "embedded Valkey"),
+}
+
+_KAFKA_PORTS = ("kafka", "kafka_controller")
+_VALKEY_PORTS = ("valkey",)
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """One stack: its folder, its ports, and the servers it uses instead of embedded ones."""
+
+    home: Path
+    """The data folder (SIGNALBOX_HOME)."""
+
+    ports: Mapping[str, int]
+    """Port by the names of PORTS; all different."""
+
+    kafka: str | None
+    """KAFKA_BOOTSTRAP_SERVERS; None: the embedded broker is started."""
+
+    redis: str | None
+    """REDIS_URL; None: the embedded Valkey is started."""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> StackSettings:
+        """Read and check all settings. Raises SettingError naming the variable and its value."""
+        env = os.environ if env is None else env
+        ports = {name: _read_port(port, env) for name, port in PORTS.items()}
+        settings = cls(
+            home=Path(env.get("SIGNALBOX_HOME") or REPOSITORY / ".signalbox").absolute(),
+            ports=ports,
+            kafka=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
+            redis=env.get("REDIS_URL") or None,
+        )
+        settings._check_distinct()
+        return settings
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's address for every process."""
+        return self.kafka or f"127.0.0.1:{self.ports['kafka']}"
+
+    @property
+    def redis_url(self) -> str:
+        """Redis or Valkey's address for every process."""
+        return self.redis or f"redis://127.0.0.1:{self.ports['valkey']}/0"
+
+    @property
+    def page_url(self) -> str:
+        """Where a person looks."""
+        return f"http://127.0.0.1:{self.ports['edge']}/"
+
+    @property
+    def logs(self) -> Path:
+        """One log per process."""
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        """The lock, the supervisor's log and the state it publishes."""
+        return self.home / "run"
+
+    def used_ports(self) -> list[PortUse]:
+        """The ports this stack will listen on; those of servers that are not embedded are left out."""
+        skipped = {*(_KAFKA_PORTS if self.kafka else ()), *(_VALKEY_PORTS if self.redis else ())}
+        return [
+            PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name not in skipped
+        ]
+
+    def child_environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of every process: ours, with each setting said explicitly."""
+        return {
+            **(os.environ if env is None else env),
+            **{port.setting: str(self.ports[name]) for name, port in PORTS.items()},
+            "SIGNALBOX_HOME": str(self.home),
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "REDIS_URL": self.redis_url,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _check_distinct(self) -> None:
+        seen: dict[int, str] = {}
+        for use in self.used_ports():
+            if use.port in seen:
+                raise SettingError(f"{use.setting} and {seen[use.port]} are both {use.port}", "give each its own port")
+            seen[use.port] = use.setting
+
+
+def _read_port(port: Port, env: Mapping[str, str]) -> int:
+    text = env.get(port.setting) or str(port.default)
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise SettingError(f"expected a port from 1 to 65535 in {port.setting}, was {text!r}")
+    return int(text)
