@@ -1,10 +1,10 @@
 """The registry of topics, and the documents that come from it."""
 
+import pytest
+
 from services.runtime.partitions import murmur2, partition_of
 from services.runtime.topic_docs import proto_file, rendered
 from services.runtime.topics import ALL_TOPICS, TOPICS, Layout
-
-import pytest
 
 
 def test_documents_are_as_the_registry_says() -> None:

@@ -1,0 +1,88 @@
+"""The whole stack, started once for the end-to-end tests on free ports and a data folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import free_ports
+from tests.servers import REPOSITORY, shared_jars_dir
+
+#: Every port of the installation by its setting.
+PORT_SETTINGS = (
+    "SIGNALBOX_EDGE_PORT",
+    "SIGNALBOX_ENVOY_ADMIN_PORT",
+    "SIGNALBOX_ENVOY_METRICS_PORT",
+    "SIGNALBOX_PRICES_PORT",
+    "SIGNALBOX_ANALYSIS_PORT",
+    "SIGNALBOX_GATEWAY_PORT",
+    "SIGNALBOX_GATEWAY_WEB_PORT",
+    "SIGNALBOX_GATEWAY_WS_PORT",
+    "SIGNALBOX_PRICES_METRICS_PORT",
+    "SIGNALBOX_ANALYSIS_METRICS_PORT",
+    "SIGNALBOX_GATEWAY_METRICS_PORT",
+    "SIGNALBOX_PRICES_WORKER_METRICS_PORT",
+    "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT",
+    "SIGNALBOX_FEEDS_METRICS_PORT",
+    "SIGNALBOX_KAFKA_PORT",
+    "SIGNALBOX_KAFKA_CONTROLLER_PORT",
+    "SIGNALBOX_VALKEY_PORT",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running installation."""
+
+    env: dict[str, str]
+    """The environment it was started with; programs started with it find it."""
+    home: Path
+    """Its data folder."""
+
+    @property
+    def edge(self) -> str:
+        """HOST:PORT of the edge."""
+        return f"127.0.0.1:{self.env['SIGNALBOX_EDGE_PORT']}"
+
+    @property
+    def base_url(self) -> str:
+        """Address of the page."""
+        return f"http://{self.edge}"
+
+    @property
+    def bootstrap(self) -> str:
+        """Address of the broker."""
+        return f"127.0.0.1:{self.env['SIGNALBOX_KAFKA_PORT']}"
+
+
+def stack_environment(home: Path) -> dict[str, str]:
+    """An environment for an installation of its own: free ports, a data folder, the jars shared with the other tests."""
+    own = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SIGNALBOX_") and key not in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL")}
+    return inherited | own | {"SIGNALBOX_HOME": str(home), "SIGNALBOX_JARS_DIR": str(shared_jars_dir())}
+
+
+def signalbox(env: dict[str, str], *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Runs the command-line tool and waits for it."""
+    command = [sys.executable, "-m", "deploy.local.cli", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=env, text=True, capture_output=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, up and ready; stopped at the end, also on failure."""
+    home = tmp_path_factory.mktemp("stack-home")
+    env = stack_environment(home)
+    started = signalbox(env, "up")
+    try:
+        assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"
+        yield Stack(env, home)
+    finally:
+        stopped = signalbox(env, "down")
+        assert stopped.returncode == 0, f"{stopped.stdout}\n{stopped.stderr}"
