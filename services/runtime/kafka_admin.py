@@ -16,7 +16,8 @@ class PartitionMismatch(Exception):
 
     def __init__(self, topic: str, found: int, wanted: int) -> None:
         super().__init__(
-            f"topic {topic}: has {found} partitions, SIGNALBOX_PARTITIONS wants {wanted}; set SIGNALBOX_PARTITIONS={found} or empty the data folder (`make reset`)"
+            f"topic {topic}: has {found} partitions, SIGNALBOX_PARTITIONS wants {wanted}; "
+            f"set SIGNALBOX_PARTITIONS={found} or empty the data folder (`make reset`)"
         )
         self.topic, self.found, self.wanted = topic, found, wanted
 
