@@ -1,0 +1,1 @@
+"""Prices: feeds, ticks, bars, and the service that answers with them."""
