@@ -1,0 +1,186 @@
+"""What happens around every RPC: deadline, trace, metrics, errors to statuses.
+
+One interceptor, one pass: each layer of its own would cost every call a coroutine.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from services.runtime import errors
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.logging import get_logger
+from services.runtime.metrics import GRPC_HANDLED, GRPC_IN_FLIGHT, GRPC_SECONDS, GRPC_STARTED, UNEXPECTED_ERRORS
+from services.runtime.telemetry import span_from
+
+#: Seconds that a unary call may take when its client sets no deadline: an answer later than this helps nobody.
+DEFAULT_DEADLINE_S = 30.0
+
+_DOMAIN = "signalbox"
+_CODES: tuple[tuple[type[errors.SignalboxError], int], ...] = (
+    (errors.InvalidArgument, code_pb2.INVALID_ARGUMENT),
+    (errors.NotFound, code_pb2.NOT_FOUND),
+    (errors.Unavailable, code_pb2.UNAVAILABLE),
+    (errors.ResourceExhausted, code_pb2.RESOURCE_EXHAUSTED),
+    (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
+)
+
+_log = get_logger("grpc")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+
+
+def status_of(error: errors.SignalboxError) -> status_pb2.Status:
+    """The gRPC status of an error of ours, with google.rpc details. Errors that are not meant for callers become INTERNAL."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), code_pb2.INTERNAL)
+    if code == code_pb2.INTERNAL:
+        return status_pb2.Status(code=code, message="internal error")
+    return status_pb2.Status(code=code, message=str(error), details=[_packed(detail) for detail in _details(error)])
+
+
+def _details(error: errors.SignalboxError) -> list[message.Message]:
+    details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=dict(error.metadata()))]
+    if isinstance(error, errors.InvalidArgument):
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    elif isinstance(error, errors.NotFound):
+        details.append(error_details_pb2.ResourceInfo(resource_type=error.kind, resource_name=error.name))
+    elif isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+        details.append(error_details_pb2.RetryInfo(retry_delay=Duration(nanos=0, seconds=max(1, round(error.retry_after_s)))))
+    return details
+
+
+def _packed(detail: message.Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handler of each RPC.
+
+    deadline_s: limit of a unary call whose client sets no deadline. Streams have none of their own; cancelling them is always respected.
+    """
+
+    def __init__(self, deadline_s: float = DEFAULT_DEADLINE_S, clock: Clock | None = None) -> None:
+        self._deadline_s = deadline_s
+        self._clock = clock or SystemClock()
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler, wrapped; each method's once."""
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        self._wrapped[method] = wrapped = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        codecs = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._single(method, handler.unary_unary, limited=True), **codecs)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(self._single(method, handler.stream_unary, limited=False), **codecs)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codecs)
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
+        raise TypeError(f"{method}: the handler has no behaviour")
+
+    def _single(self, method: str, behaviour: Callable[..., Any], *, limited: bool) -> Callable[..., Any]:
+        async def call(request: Any, context: Context) -> Any:
+            async with self._around(method, context):
+                if limited and context.time_remaining() is None:
+                    return await self._within_limit(behaviour(request, context))
+                return await behaviour(request, context)
+
+        return call
+
+    async def _within_limit(self, call: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await call
+        except TimeoutError as error:
+            raise errors.DeadlineExceeded(self._deadline_s) from error
+
+    def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self._around(method, context):
+                async for response in behaviour(request, context):
+                    yield response
+
+        async def write(request: Any, context: Context) -> None:
+            async with self._around(method, context):
+                await behaviour(request, context)
+
+        return generate if inspect.isasyncgenfunction(behaviour) else write
+
+    @asynccontextmanager
+    async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
+        GRPC_STARTED.labels(method).inc()
+        GRPC_IN_FLIGHT.labels(method).inc()
+        began = self._clock.monotonic_ns()
+        code = "UNKNOWN"
+        try:
+            with span_from(_traceparent(context), method):
+                try:
+                    yield
+                except errors.SignalboxError as error:
+                    await _abort(method, context, error)
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the edge of the process
+                    await _abort_unexpected(method, context, error)
+            code = _code_name(context)
+        except grpc.aio.AbortError:
+            code = _code_name(context)
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            GRPC_IN_FLIGHT.labels(method).dec()
+            GRPC_HANDLED.labels(method, code).inc()
+            GRPC_SECONDS.labels(method).observe((self._clock.monotonic_ns() - began) / 1e9)
+
+
+async def _abort(method: str, context: Context, error: errors.SignalboxError) -> None:
+    status = status_of(error)
+    if status.code == code_pb2.INTERNAL:
+        await _abort_unexpected(method, context, error)
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+async def _abort_unexpected(method: str, context: Context, error: Exception) -> None:
+    UNEXPECTED_ERRORS.labels("grpc").inc()
+    _log.error("rpc failed", method=method, error=str(error), exc_info=error)
+    await context.abort_with_status(rpc_status.to_status(status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")))
+
+
+def _traceparent(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent":
+            return value if isinstance(value, str) else value.decode("ascii", "replace")
+    return None
+
+
+def _code_name(context: Context) -> str:
+    # grpc.aio gives back what was set: nothing, a number, or (after abort_with_status) a StatusCode.
+    code: object = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return code_pb2.Code.Name(code) if isinstance(code, int) else "OK"

@@ -1,0 +1,84 @@
+"""Settings from the environment: frozen, typed, all mistakes reported at once."""
+
+import sys
+from pathlib import Path
+from typing import Literal, NoReturn, TypeVar
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+#: Exit code for wrong settings, as for wrong command lines: nothing was started, starting again will not help.
+EXIT_WRONG_SETTINGS = 2
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class RuntimeSettings(BaseSettings):
+    """What every process needs to know. A process adds fields in a subclass, each with its environment variable as `validation_alias`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True, hide_input_in_errors=False)
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$")
+    """Addresses of the Kafka cluster, host:port, separated by commas."""
+    redis_url: str = Field("redis://127.0.0.1:16379/0", validation_alias="REDIS_URL", pattern=r"^(rediss?|unix)://")
+    """Address of Valkey or Redis."""
+    home: Path = Field(_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
+    """The data folder."""
+    partitions: int = Field(4, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
+    """Number of partitions of the market topics."""
+    host: str = Field("127.0.0.1", validation_alias="SIGNALBOX_HOST", min_length=1)
+    """Address to listen on."""
+    log_format: Literal["json", "text"] = Field("json", validation_alias="SIGNALBOX_LOG_FORMAT")
+    """One JSON object a line, or readable text."""
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="SIGNALBOX_LOG_LEVEL")
+    """The least level that is written."""
+    metrics_port: int = Field(0, ge=0, le=65535)
+    """Port of /metrics, /healthz and /readyz; each process names its own variable. 0 takes any free port."""
+
+
+def load_settings(cls: type[SettingsT]) -> SettingsT:
+    """Reads settings from the environment. On mistakes prints each of them to stderr and exits with code 2."""
+    try:
+        return cls()
+    except ValidationError as error:
+        _exit_with(settings_problems(cls, error))
+
+
+def settings_problems(cls: type[BaseSettings], error: ValidationError) -> list[str]:
+    """One line for each wrong setting: its environment variable, the value, what was expected."""
+    return [_problem(cls, item["loc"], item["input"], item["msg"], item["type"]) for item in error.errors()]
+
+
+def _problem(cls: type[BaseSettings], loc: tuple[int | str, ...], value: object, message: str, kind: str) -> str:
+    name = env_name(cls, str(loc[0])) if loc else cls.__name__
+    if kind == "missing":
+        return f"{name}: is not set and has no default"
+    return f"{name}: was {str(value)!r}; expected: {_expected(message)}"
+
+
+def _expected(message: str) -> str:
+    for prefix in ("Input should be ", "Value error, "):
+        if message.startswith(prefix):
+            return message[len(prefix) :]
+    return message
+
+
+def env_name(cls: type[BaseSettings], key: str) -> str:
+    """The environment variable of a setting. key: the field's name or already the variable."""
+    field = cls.model_fields.get(key)
+    return _alias(field) or key if field else key
+
+
+def _alias(field: FieldInfo) -> str | None:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return alias if isinstance(alias, str) else None
+
+
+def _exit_with(problems: list[str]) -> NoReturn:
+    sys.stderr.write("settings are wrong:\n" + "".join(f"  {line}\n" for line in problems))
+    raise SystemExit(EXIT_WRONG_SETTINGS)
