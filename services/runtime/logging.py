@@ -26,8 +26,8 @@ def configure_logging(process: str, settings: RuntimeSettings) -> None:
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines carry `logger=name`. Events are short constant texts, facts are keyword arguments."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    """A logger whose lines carry `component=name`. Events are short constant texts, facts are keyword arguments."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return logger
 
 
