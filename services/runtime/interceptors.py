@@ -3,11 +3,13 @@
 One interceptor, one pass: each layer of its own would cost every call a coroutine.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import any_pb2, message
@@ -35,9 +37,11 @@ _CODES: tuple[tuple[type[errors.SignalboxError], int], ...] = (
 
 _log = get_logger("grpc")
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+if TYPE_CHECKING:
+    # Generic in the type stubs only.
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
 def status_of(error: errors.SignalboxError) -> status_pb2.Status:

@@ -105,6 +105,7 @@ def run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycle], Awa
     configure_logging(process, settings)
     configure_tracing(process)
     code = uvloop.run(_run(process, settings, main))
+    sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: a non-daemon thread of a library that hangs would keep a drained process alive.
     os._exit(code)
