@@ -104,14 +104,17 @@ class EmbeddedBroker:
         """Wait until the broker answers; on failure nothing is left running."""
         child = self._running()
         try:
-            child.wait_ready(self.is_answering, START_SECONDS)
+            child.wait_ready(self.why_not_ready, START_SECONDS)
         except BaseException:
             self.kill()
             raise
 
-    def is_answering(self) -> bool:
-        """True when this very broker answers: a stranger on our port has another cluster id."""
-        return cluster_id_at(self.bootstrap, timeout_seconds=2.0) == self._cluster_id()
+    def why_not_ready(self) -> str | None:
+        """None when this very broker answers: a stranger on our port has another cluster id."""
+        found = cluster_id_at(self.bootstrap, timeout_seconds=2.0)
+        if found is None:
+            return f"no broker answers at {self.bootstrap}"
+        return None if found == self._cluster_id() else f"another Kafka cluster answers at {self.bootstrap}"
 
     def _cluster_id(self) -> str:
         lines = (self._home / "kafka" / "data" / "meta.properties").read_text().splitlines()
@@ -143,9 +146,7 @@ class EmbeddedBroker:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def _properties(self, data: Path) -> str:
@@ -201,15 +202,11 @@ def cluster_id_at(bootstrap: str, timeout_seconds: float) -> str | None:
     if not any(_port_opens(address, timeout_seconds) for address in bootstrap.split(",")):
         return None
     # log_level 0: librdkafka otherwise writes every refused connection to standard error.
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": _ignore_error})
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     with contextlib.suppress(KafkaException):
         metadata = client.list_topics(timeout=timeout_seconds)
         return str(metadata.cluster_id) if metadata.brokers else None
     return None
-
-
-def _ignore_error(_error: object) -> None:
-    """Connection errors during a probe are the answer "not yet"; the caller decides what they mean."""
 
 
 def _port_opens(address: str, timeout_seconds: float) -> bool:
@@ -225,8 +222,6 @@ def _format_storage(jars: Path, config: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # One argument, because a random id may begin with a dash.
     command = [*java_command(jars, *JVM_OPTIONS), "kafka.tools.StorageTool", "format"]
-    result = subprocess.run(
-        [*command, f"--cluster-id={cluster_id}", "--config", str(config)], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([*command, f"--cluster-id={cluster_id}", "--config", str(config)], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SetupError(f"Kafka's storage could not be formatted: {(result.stdout + result.stderr).strip()[-2000:]}")

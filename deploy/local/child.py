@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from deploy.local.errors import NotReady, ProcessDied
 
 #: From linux/prctl.h; Python has no name for it.
 PR_SET_PDEATHSIG = 1
+
+#: Says why a process is not ready, None when it is.
+ReadyCheck = Callable[[], str | None]
 
 #: How often a starting process is asked whether it is ready. Short, because the start of the
 #: whole stack is a chain of such waits.
@@ -23,7 +28,7 @@ READY_POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
 
 # Looked up here and not after the fork: loading a library between fork and exec can deadlock.
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def tie_to_parent(parent_pid: int) -> Callable[[], None]:
@@ -34,9 +39,9 @@ def tie_to_parent(parent_pid: int) -> Callable[[], None]:
     """
 
     def in_child() -> None:
-        if _libc is None:
+        if _prctl is None:
             return
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:  # the parent died between fork and prctl
             os._exit(1)
 
@@ -97,19 +102,23 @@ class Child:
             return False
         return True
 
-    def wait_ready(self, is_ready: Callable[[], bool], seconds: float) -> None:
-        """Poll `is_ready` until it says so.
+    def wait_ready(self, why_not: ReadyCheck, seconds: float) -> None:
+        """Poll `why_not` until it has nothing to say against being ready.
 
         Raises ProcessDied when the process ends first, NotReady after `seconds`.
         """
-        for _ in range(int(seconds / READY_POLL_SECONDS)):
-            if is_ready():
-                return
+        deadline = time.monotonic() + seconds
+        while (reason := why_not()) is not None:
             if self.wait(READY_POLL_SECONDS):
                 raise self.died()
-        raise NotReady(
-            f"{self.name} did not become ready within {seconds:.0f} s",
-            f"its log is {self.log_path}\n{self.last_lines()}",
+            if time.monotonic() > deadline:
+                raise self.not_ready(reason, seconds)
+
+    def not_ready(self, reason: str, seconds: float) -> NotReady:
+        """The error that says why this process, though alive, is of no use yet."""
+        return NotReady(
+            f"{self.name} was not ready after {seconds:.0f} s: {reason}; its last lines of log:\n{self.last_lines()}",
+            f"the whole log is {self.log_path}",
         )
 
     def terminate(self) -> None:
@@ -119,10 +128,8 @@ class Child:
 
     def kill(self) -> None:
         """End the whole process group at once (SIGKILL) and wait for it."""
-        try:
+        with contextlib.suppress(ProcessLookupError):  # the group is gone already: just what was wanted
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the group is gone already, which is what was wanted
         self._process.wait()
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:

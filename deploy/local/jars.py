@@ -22,11 +22,7 @@ KAFKA_VERSION = "4.3.1"
 
 #: `kafka-clients` is named although kafka_2.13 depends on it: another artifact's managed
 #: versions may otherwise bring an older one.
-COORDINATES = (
-    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-    f"+org.apache.kafka:kafka-clients:{KAFKA_VERSION}"
-    "+org.slf4j:slf4j-simple:1.7.36"
-)
+COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.apache.kafka:kafka-clients:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 
 #: One `sha256  name` line per jar, as sha256sum writes it. A changed file is refused.
 CHECKSUMS = Path(__file__).with_name("kafka-jars.sha256")
@@ -117,8 +113,7 @@ def _resolve(staging: Path) -> list[Path]:
         except (requests.RequestException, RuntimeError, ValueError, OSError) as error:
             raise SetupError(
                 f"Apache Kafka's jars could not be fetched: {error}",
-                "a network is needed for the first run only; behind a proxy set HTTPS_PROXY, "
-                "or set KAFKA_BOOTSTRAP_SERVERS to a broker that exists",
+                "a network is needed for the first run only; behind a proxy set HTTPS_PROXY, or set KAFKA_BOOTSTRAP_SERVERS to a broker that exists",
             ) from error
     return sorted(environment.path.glob("*/*.jar"))
 

@@ -106,9 +106,7 @@ class StackSettings:
     def used_ports(self) -> list[PortUse]:
         """The ports this stack will listen on; those of servers that are not embedded are left out."""
         skipped = {*(_KAFKA_PORTS if self.kafka else ()), *(_VALKEY_PORTS if self.redis else ())}
-        return [
-            PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name not in skipped
-        ]
+        return [PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name not in skipped]
 
     def child_environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of every process: ours, with each setting said explicitly."""

@@ -35,9 +35,7 @@ def redis_answers(url: str, timeout_seconds: float) -> bool:
     import redis
 
     try:
-        with redis.Redis.from_url(
-            url, socket_connect_timeout=timeout_seconds, socket_timeout=timeout_seconds
-        ) as client:
+        with redis.Redis.from_url(url, socket_connect_timeout=timeout_seconds, socket_timeout=timeout_seconds) as client:
             return bool(client.ping())
     except (redis.RedisError, OSError, ValueError):
         return False
@@ -79,18 +77,16 @@ class EmbeddedValkey:
 
     def start(self) -> None:
         """Start and wait until it answers. Raises ProcessDied, NotReady, SetupError."""
-        self._child = Child.start(
-            "valkey", self.prepare(), log_path=self._home / "logs" / "valkey.log", env=dict(os.environ)
-        )
+        self._child = Child.start("valkey", self.prepare(), log_path=self._home / "logs" / "valkey.log", env=dict(os.environ))
         try:
-            self._child.wait_ready(self.is_answering, START_SECONDS)
+            self._child.wait_ready(self.why_not_ready, START_SECONDS)
         except BaseException:
             self.stop()
             raise
 
-    def is_answering(self) -> bool:
-        """True when it answers a PING."""
-        return redis_answers(self.url, timeout_seconds=1.0)
+    def why_not_ready(self) -> str | None:
+        """None when it answers a PING."""
+        return None if redis_answers(self.url, timeout_seconds=1.0) else f"no answer to PING at {self.url}"
 
     def stop(self) -> None:
         """Orderly end. Does nothing when it is not running."""
@@ -102,7 +98,5 @@ class EmbeddedValkey:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()

@@ -1,0 +1,82 @@
+"""What must hold before anything is started. Each check raises a StackError that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.local.broker import cluster_id_at
+from deploy.local.errors import DiskFull, FolderNotWritable, Unreachable
+from deploy.local.ports import check_free
+from deploy.local.settings import StackSettings
+from deploy.local.valkey import redis_answers
+
+#: Free bytes wanted under the data folder. The topics' retention caps what the looped replay can
+#: take; this much lets every capped log, table and jar grow to its limit with room to spare.
+NEEDED_FREE_BYTES = 2 * 1024**3
+
+#: Long enough for a broker on another continent, short enough for a person who mistyped.
+ANSWER_SECONDS = 5.0
+
+
+def check_all(settings: StackSettings) -> None:
+    """All checks, in the order in which a person can act on them."""
+    check_folder(settings.home)
+    check_disk(settings.home)
+    check_free(settings.used_ports())
+    check_kafka(settings)
+    check_redis(settings)
+
+
+def check_folder(home: Path) -> None:
+    """The data folder exists, or can be made, and can be written. Raises FolderNotWritable."""
+    hint = "choose another folder with SIGNALBOX_HOME=<folder>, or change who may write there"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise FolderNotWritable(f"the data folder {home} cannot be written: {error}", hint) from error
+
+
+def check_disk(home: Path, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free) -> None:
+    """There is room under the data folder. Raises DiskFull."""
+    free = free_bytes(home)
+    if free < NEEDED_FREE_BYTES:
+        raise DiskFull(
+            f"{_gib(free)} are free under {home}, {_gib(NEEDED_FREE_BYTES)} are needed",
+            "make room, empty the data folder with `make reset`, or choose another with SIGNALBOX_HOME=<folder>",
+        )
+
+
+def check_kafka(settings: StackSettings) -> None:
+    """The Kafka that was named answers; nothing to check for the embedded one. Raises Unreachable."""
+    if settings.kafka is not None and cluster_id_at(settings.kafka, ANSWER_SECONDS) is None:
+        raise Unreachable(
+            f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka}: no Kafka broker answers there",
+            "start that broker, correct the address, or unset the variable to use the embedded one",
+        )
+
+
+def check_redis(settings: StackSettings) -> None:
+    """The Redis that was named answers; nothing to check for the embedded one. Raises Unreachable."""
+    if settings.redis is not None and not redis_answers(settings.redis, ANSWER_SECONDS):
+        raise Unreachable(
+            f"REDIS_URL={without_password(settings.redis)}: no Redis or Valkey answers there",
+            "start that server, correct the address, or unset the variable to use the embedded one",
+        )
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+
+
+def _gib(count: int) -> str:
+    return f"{count / 1024**3:.1f} GiB"

@@ -1,0 +1,24 @@
+"""Compiles the numba kernels into their on-disk cache, so that no process does it at its start.
+
+Run as `python -m deploy.local.warm_up`, in a process of its own: numba's compiler takes memory
+that the supervisor would keep.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+#: Modules with kernels; each has a function `warm_up()`.
+KERNEL_MODULES = ("services.prices.bars", "services.analysis.engine")
+
+
+def main() -> int:
+    """Warm up every kernel module."""
+    for name in KERNEL_MODULES:
+        importlib.import_module(name).warm_up()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
