@@ -1,0 +1,100 @@
+"""Routes: which path goes where, and what may be sent again."""
+
+from gateway.descriptors import is_read, services
+from gateway.edge.files import Json
+
+_TYPE = "type.googleapis.com/"
+
+ROUTES = "edge"
+"""Name of the route configuration; admin statistics are under `http.edge.rds.edge.`."""
+
+#: Package prefix of a service to the cluster that serves it.
+_CLUSTERS = {"signalbox.prices.v1": "prices", "signalbox.analysis.v1": "analysis", "signalbox.edge.v1": "gateway"}
+
+#: Browsers on this machine only.
+_LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+
+
+def route_configuration() -> Json:
+    """The one route configuration of the edge."""
+    return {
+        "@type": f"{_TYPE}envoy.config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "validate_clusters": True,
+        "virtual_hosts": [
+            {
+                "name": "edge",
+                "domains": ["*"],
+                "routes": [*_reads(), *_packages(), *_shared_grpc(), *_stream(), _not_found("/v1/"), _other_grpc(), _page()],
+                "typed_per_filter_config": {"envoy.filters.http.cors": _cors()},
+            }
+        ],
+    }
+
+
+def _reads() -> list[Json]:
+    return [
+        _route({"path": f"/{service.full_name}/{method.name}"}, _CLUSTERS[service.file.package], retry_policy=_retry_reads())
+        for service in services()
+        for method in service.methods
+        if is_read(method)
+    ]
+
+
+def _packages() -> list[Json]:
+    return [_route({"prefix": f"/{package}."}, cluster) for package, cluster in _CLUSTERS.items()]
+
+
+def _shared_grpc() -> list[Json]:
+    """Reflection and health of all services, which the gateway answers for all."""
+    return [_route({"prefix": prefix}, "gateway") for prefix in ("/grpc.reflection.", "/grpc.health.v1.")]
+
+
+def _stream() -> list[Json]:
+    websocket: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+    upgraded = _route({"path": "/v1/stream", "headers": [websocket]}, "stream", upgrade_configs=[{"upgrade_type": "websocket"}])
+    detail = "/v1/stream is a WebSocket: connect to it with ws:// and the header Upgrade: websocket"
+    return [upgraded, _answer({"path": "/v1/stream"}, 426, detail)]
+
+
+def _not_found(prefix: str) -> Json:
+    return _answer({"prefix": prefix}, 404, "no such path or query parameter; the paths are in the protos (google.api.http)")
+
+
+def _other_grpc() -> Json:
+    # An unknown service must answer UNIMPLEMENTED; the page's server would answer with HTML.
+    return _route({"prefix": "/", "grpc": {}}, "gateway")
+
+
+def _page() -> Json:
+    return _route({"prefix": "/"}, "web")
+
+
+def _route(match: Json, cluster: str, **action: Json) -> Json:
+    # Streams live as long as they like; a client's grpc-timeout is honoured, without a cap.
+    limits: dict[str, Json] = {"timeout": "0s", "idle_timeout": "0s", "max_stream_duration": {"grpc_timeout_header_max": "0s"}}
+    return {"match": match, "route": {"cluster": cluster, **limits, **action}}
+
+
+def _retry_reads() -> Json:
+    return {
+        "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable",
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
+    }
+
+
+def _answer(match: Json, status: int, detail: str) -> Json:
+    # The listener makes a problem document of it, as of every answer that is Envoy's own.
+    return {"match": match, "direct_response": {"status": status, "body": {"inline_string": detail}}}
+
+
+def _cors() -> Json:
+    return {
+        "@type": f"{_TYPE}envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [{"safe_regex": {"regex": _LOCAL_ORIGIN}}],
+        "allow_methods": "GET, POST, OPTIONS",
+        "allow_headers": "content-type, x-grpc-web, x-user-agent, grpc-timeout, x-request-id, traceparent, tracestate",
+        "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin, x-request-id",
+        "max_age": "86400",
+    }
