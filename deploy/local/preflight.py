@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -68,6 +69,15 @@ def check_redis(settings: StackSettings) -> None:
             f"REDIS_URL={without_password(settings.redis)}: no Redis or Valkey answers there",
             "start that server, correct the address, or unset the variable to use the embedded one",
         )
+
+
+def check_network(url: str = "https://repo.maven.apache.org/maven2/") -> None:
+    """The place that Kafka's jars come from can be reached; needed once. Raises Unreachable."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=ANSWER_SECONDS):
+            pass
+    except OSError as error:
+        raise Unreachable(f"{url} cannot be reached: {error}", "a network is needed for the first start; behind a proxy set HTTPS_PROXY") from error
 
 
 def without_password(url: str) -> str:

@@ -63,7 +63,10 @@ def run(progress: Progress) -> int:
             supervisor.start()
             try:
                 say_where(progress.console, settings, time.monotonic() - began, seconds)
-                return 0 if seconds is None and _stay(supervisor) else _measure(supervisor, settings, progress, seconds or 0)
+                if seconds is not None:
+                    return _measure(supervisor, settings, progress, seconds)
+                supervisor.watch()
+                return 0
             finally:
                 supervisor.stop()
 
@@ -98,11 +101,6 @@ def say_where(console: Console, settings: StackSettings, took: float, seconds: f
         table.add_row(f"[bold]{name}[/]", value)
     console.print(f"[bold green]Signalbox is running[/] [dim](ready after {took:.1f} s; what moves is a replay of real trades)[/]")
     console.print(table, highlight=False, soft_wrap=True)
-
-
-def _stay(supervisor: Supervisor) -> bool:
-    supervisor.watch()
-    return True
 
 
 def _measure(supervisor: Supervisor, settings: StackSettings, progress: Progress, seconds: float) -> int:
