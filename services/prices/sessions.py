@@ -149,12 +149,14 @@ def _sessions_of(name: str, last_year: int) -> tuple[NDArray[np.int64], NDArray[
     import exchange_calendars
     import pandas as pd
 
-    bounds = type(exchange_calendars.get_calendar(name))
-    first, last = bounds.bound_min(), bounds.bound_max()
     start, end = pd.Timestamp(FIRST_YEAR, 1, 1), pd.Timestamp(last_year, 12, 31)
-    calendar = exchange_calendars.get_calendar(
-        name, start=start if first is None else max(start, first), end=end if last is None else min(end, last), side="left"
-    )
+    try:
+        calendar = exchange_calendars.get_calendar(name, start=start, end=end, side="left")
+    except ValueError:
+        # Some calendars know fewer years. Asking each for its bounds first would double the time of the build.
+        bounds = type(exchange_calendars.get_calendar(name))
+        start, end = max(start, bounds.bound_min() or start), min(end, bounds.bound_max() or end)
+        calendar = exchange_calendars.get_calendar(name, start=start, end=end, side="left")
     schedule = calendar.schedule
     return _ns(schedule["open"]), _ns(schedule["close"]), _ns(calendar.sessions) // DAY_NS
 
