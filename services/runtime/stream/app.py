@@ -1,0 +1,162 @@
+"""The Faust app: how it reads, and where it starts. Faust is imported here only.
+
+Two half-private hooks of faust-streaming 0.15.3 are used, and the versions are pinned for them: `seek_to_committed` and
+`_wait_next_records` of its Kafka consumer. A unit test fails when they are not there any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import mode.loop
+
+# Before Faust is imported: the consumer's thread makes its own loop from the policy that is in force then.
+mode.loop.use("uvloop")
+
+import faust  # noqa: E402
+from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer  # noqa: E402
+from faust.types import TP  # noqa: E402
+
+from services.runtime.stream.settings import StreamWorkerSettings  # noqa: E402
+
+#: Records between fetching and processing. Faust's default of 4096 would be hundreds of megabytes of full batches.
+_BUFFERED_RECORDS = 256
+
+#: Seconds for a request to the broker, as tried; must be above the session's.
+_REQUEST_SECONDS = 30.0
+_REBALANCE_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 1.0
+_COMMIT_SECONDS = 0.5
+
+
+class Assignment(NamedTuple):
+    """What the group has given this worker."""
+
+    partitions: frozenset[int]
+    generation: int
+
+
+class Reader(Protocol):
+    """What the app tells about the group's decisions and asks for. All methods run on the loop's thread."""
+
+    async def assigned(self, assignment: Assignment) -> None:
+        """Restore these partitions; awaited before anything is read."""
+
+    async def revoked(self) -> None:
+        """Every partition is about to be taken away (the group gives them all out anew); awaited before it is."""
+
+    async def consume(self, events: AsyncIterator[Any]) -> None:
+        """Process events until cancelled. Must not raise: Faust would start it again and lose the record."""
+
+    def positions(self) -> Mapping[int, int]:
+        """The next offset of each restored partition."""
+
+
+class CheckpointedConsumer(AiokafkaConsumer):
+    """Faust's Kafka consumer, except that it starts where the checkpoints say, whatever is committed."""
+
+    #: Set by `build_app` on a subclass: the next offsets of the input topic's partitions.
+    starts: Callable[[], Mapping[TP, int]]
+    #: How many times the positions were set; tells a fetch that began before.
+    seeks = 0
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Called by Faust at the end of a rebalance, and when a fetch came back in the middle of one."""
+        assigned = self.assignment()
+        starts = {tp: offset for tp, offset in type(self).starts().items() if tp in assigned}
+        self.seeks += 1
+        if starts:
+            await self._thread.seek_wait(starts)
+        return starts
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        """Drop what was fetched across a seek: it may be from before it, and Faust would deliver it as if it were from after."""
+        seeks = self.seeks
+        records, active = await super()._wait_next_records(timeout)
+        if records and seeks != self.seeks:
+            await self.perform_seek()
+            return None, active
+        return records, active
+
+
+class StreamApp:
+    """The Faust app of a worker: one agent that reads one topic."""
+
+    def __init__(self, settings: StreamWorkerSettings, topic: str, reader: Reader) -> None:
+        self._topic = topic
+        self._reader = reader
+        self.faust = _new_app(settings)
+        self.faust.transport.Consumer = self._consumer_class()
+        self.faust.on_partitions_revoked.connect(self._on_revoked)
+        self.faust.on_rebalance_complete.connect(self._on_rebalance_complete)
+        source = self.faust.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes, key_type=bytes)
+        self.faust.agent(source, name=f"{settings.app}-{topic}")(self._read)
+
+    def _consumer_class(self) -> type[CheckpointedConsumer]:
+        topic, positions = self._topic, self._reader.positions
+
+        class Consumer(CheckpointedConsumer):
+            starts = staticmethod(lambda: {TP(topic, partition): offset for partition, offset in positions().items()})
+
+        return Consumer
+
+    @property
+    def generation(self) -> int:
+        """Generation of the group, as this worker knows it."""
+        return int(self.faust.consumer_generation_id)
+
+    @property
+    def crashed(self) -> BaseException | None:
+        """What Faust ended with, when it ended by itself."""
+        if not self.faust.crashed:
+            return None
+        reason: BaseException | None = self.faust.crash_reason
+        return reason or RuntimeError("Faust gave no reason")
+
+    async def start(self) -> None:
+        """Join the group and read. Returns once the services run; the first assignment comes later."""
+        self.faust.finalize()
+        await self.faust.start()
+
+    async def commit(self) -> None:
+        """Commit what was acknowledged."""
+        await self.faust.consumer.commit()
+
+    async def stop(self) -> None:
+        """Stop reading and leave."""
+        await self.faust.stop()
+
+    async def _read(self, stream: Any) -> None:
+        await self._reader.consume(stream.noack().events())
+
+    async def _on_revoked(self, _app: Any, _revoked: Any, **_: Any) -> None:
+        await self._reader.revoked()
+
+    async def _on_rebalance_complete(self, _app: Any, **_: Any) -> None:
+        generation = self.generation
+        partitions = frozenset(tp.partition for tp in self.faust.consumer.assignment() if tp.topic == self._topic)
+        await self._reader.assigned(Assignment(partitions, generation))
+
+
+def _new_app(settings: StreamWorkerSettings) -> Any:
+    """The settings that worked; stream.md says what went wrong with others."""
+    return faust.App(
+        settings.group,
+        broker=[f"kafka://{address}" for address in settings.kafka_bootstrap_servers.split(",")],
+        store="memory://",
+        # It listens on every address otherwise.
+        web_enabled=False,
+        topic_disable_leader=True,
+        # Left at its default it hangs SIGTERM for over 40 s.
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        stream_buffer_maxsize=_BUFFERED_RECORDS,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.instance,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
+        broker_request_timeout=_REQUEST_SECONDS,
+        broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_commit_interval=_COMMIT_SECONDS,
+    )

@@ -1,0 +1,110 @@
+"""Writing to Kafka from the loop's thread, with the acknowledgements that a checkpoint waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, Message
+
+from services.runtime.headers import RecordHeaders
+from services.runtime.stream.errors import DeliveryFailed
+from services.runtime.stream.records import Output
+
+#: Seconds in which a full queue must find room before the broker counts as gone; the process then ends.
+_ROOM_SECONDS = 30.0
+
+DeliveryCallback = Callable[[KafkaError | None, Message], None]
+
+
+class KafkaProducer(Protocol):
+    """What is used of confluent_kafka.Producer."""
+
+    def produce(self, topic: str, *, partition: int, key: bytes | None, value: bytes, headers: Any, on_delivery: DeliveryCallback) -> None:
+        """Put into the queue. Raises BufferError when it is full."""
+
+    def poll(self, timeout: float) -> int:
+        """Run the delivery callbacks that are due."""
+
+    def flush(self, timeout: float) -> int:
+        """Wait until the queue is empty; returns how many are left."""
+
+    def __len__(self) -> int:
+        """Records that the broker has not acknowledged."""
+
+
+class OutputBatch:
+    """The outputs of one partition between two checkpoints; knows when the broker has them all."""
+
+    __slots__ = ("_fail", "_idle", "dropped", "pending")
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+        self._idle: asyncio.Event | None = None
+        self.pending = 0
+        self.dropped = False
+
+    def on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        """The broker's answer for one output. Of a dropped partition nobody waits any more, whatever it is."""
+        self.pending -= 1
+        if self.dropped:
+            return
+        if error is not None:
+            self._fail(DeliveryFailed(str(message.topic()), message.partition() or 0, str(error)))
+        elif not self.pending and self._idle is not None:
+            self._idle.set()
+
+    async def acknowledged(self) -> None:
+        """Returns when the broker has all of them. Never returns after a failed delivery: the process ends then."""
+        if self.pending:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+
+class OutputProducer:
+    """A confluent-kafka producer polled on the loop's thread. Callbacks run in `poll`, so nothing here is locked."""
+
+    def __init__(self, producer: KafkaProducer, fail: Callable[[BaseException], None], max_outstanding: int) -> None:
+        self._producer = producer
+        self._fail = fail
+        self._max_outstanding = max_outstanding
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many outputs wait for the broker that no further record should be processed now."""
+        return len(self._producer) >= self._max_outstanding
+
+    def new_batch(self) -> OutputBatch:
+        """For the outputs of a partition from now to its next checkpoint."""
+        return OutputBatch(self._fail)
+
+    def send(self, output: Output, batch: OutputBatch) -> None:
+        """Hand an output over. Raises DeliveryFailed when the queue stays full for 30 s, KafkaException when the client refuses it."""
+        self.produce(output.topic, partition=output.partition, key=output.key, value=output.value, headers=output.headers, batch=batch)
+
+    def produce(self, topic: str, *, partition: int, key: bytes | None, value: bytes, headers: RecordHeaders, batch: OutputBatch) -> None:
+        """As `send`, for records that are no outputs of a processor."""
+        try:
+            self._producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
+        except BufferError:
+            # Records are taken in only while there is room for their outputs, so this is a single record with very many of them.
+            self._make_room(topic, partition)
+            self._producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
+        batch.pending += 1
+
+    def _make_room(self, topic: str, partition: int) -> None:
+        waiting = len(self._producer)
+        for _ in range(int(_ROOM_SECONDS * 10)):
+            self._producer.poll(0.1)
+            if len(self._producer) < waiting:
+                return
+        raise DeliveryFailed(topic, partition, f"the queue was full for {_ROOM_SECONDS:g} s")
+
+    def poll(self) -> None:
+        """Run the callbacks that are due; never waits."""
+        self._producer.poll(0)
+
+    def flush(self, seconds: float) -> int:
+        """Wait for the broker, at most `seconds`; returns how many outputs it still does not have. Blocks the thread."""
+        return self._producer.flush(seconds)

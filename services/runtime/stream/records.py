@@ -1,0 +1,71 @@
+"""What goes into and comes out of a processor of one partition."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from services.runtime.headers import read_headers, record_headers
+
+
+class Output(NamedTuple):
+    """A record to be written. `partition` is always chosen by the processor (`partition_of`), never by the client library."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class InputRecord(NamedTuple):
+    """A record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Processor(Protocol):
+    """The state and the logic of ONE partition: no I/O, and deterministic in its inputs, `live` excepted.
+
+    After a crash the same records are processed again from a restored state; their outputs must be the same bytes.
+    """
+
+    @property
+    def state_version(self) -> int:
+        """Version of the layout of `snapshot`, >= 0; a checkpoint of another version is refused."""
+
+    def restore(self, state: bytes) -> None:
+        """Take over a state made by `snapshot`. Called at most once, before any record. Any exception ends the process."""
+
+    def snapshot(self) -> bytes:
+        """The whole state. Called between records, on the loop's thread: milliseconds."""
+
+    def process(self, record: InputRecord) -> list[Output]:
+        """Take one record; returns what it leads to.
+
+        Raises BadRecord(reason) *before* anything is changed when the record cannot be used: it then goes to the dead-letter topic.
+        Any other exception ends the process, and the record is processed again by the next one.
+        """
+
+    def live(self, now_ns: int) -> list[Output]:
+        """Conflated outputs outside the contract (forming bars, snapshots). now_ns: UTC.
+
+        Called after records and from a timer, at most once in `live_interval_ms`, left out while the broker is behind. Must be cheap when nothing changed.
+        """
+
+
+def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tuple[str, bytes]]:
+    """Headers of a record that was made from `record`: its trace, its position, and an id that is the same in every run.
+
+    schema: full message name. part: tells apart several outputs of one schema from one record.
+    """
+    ce_id = f"{record.topic}/{record.partition}/{record.offset}/{schema.rpartition('.')[2]}"
+    return record_headers(
+        schema,
+        f"{ce_id}/{part}" if part else ce_id,
+        read_headers(record.headers).traceparent,
+        (record.topic, record.partition, record.offset),
+    )

@@ -1,0 +1,370 @@
+"""Runs a processor for each assigned partition of a topic: reading, outputs, checkpoints, and the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
+
+from confluent_kafka import Producer
+
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.dlq import DeadLetters
+from services.runtime.headers import RecordHeaders
+from services.runtime.kafka import make_producer
+from services.runtime.lifecycle import Lifecycle
+from services.runtime.logging import get_logger
+from services.runtime.stream import metrics
+from services.runtime.stream.app import Assignment, StreamApp
+from services.runtime.stream.checkpoint import CheckpointReader, CheckpointWriter, Found
+from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
+from services.runtime.stream.manifests import Choice, Rejected
+from services.runtime.stream.outputs import OutputProducer
+from services.runtime.stream.pipeline import PartitionPipeline
+from services.runtime.stream.records import InputRecord, Processor
+from services.runtime.stream.settings import StreamWorkerSettings
+from services.runtime.stream.watchdog import EndOffsets, StallDetector
+from services.runtime.topics import Topic
+
+_log = get_logger("stream")
+
+#: Seconds between two looks at the broker's acknowledgements while no records come.
+_POLL_SECONDS = 0.1
+#: Seconds between two looks at which partitions are due for a checkpoint.
+_CHECKPOINT_LOOK_SECONDS = 0.02
+#: Seconds between two looks at acknowledgements while processing waits for them.
+_WAIT_SECONDS = 0.002
+#: Seconds between two comparisons of positions with the ends of their partitions.
+_WATCH_SECONDS = 2.0
+#: Seconds for the last checkpoint before a partition is given away: the group waits for us, 10 s at most.
+_REVOKE_SECONDS = 3.0
+#: Seconds for the last checkpoint at the end; the lifecycle gives `main` 4 s.
+_DRAIN_SECONDS = 3.0
+#: Seconds for Faust to leave, at the end.
+_LEAVE_SECONDS = 4.0
+#: A checkpoint may take this part of a worker's time; large states are written less often.
+_CHECKPOINT_SHARE = 0.1
+
+
+async def run_worker(
+    settings: StreamWorkerSettings, input_topic: Topic, checkpoint_topic: Topic, make_processor: Callable[[int], Processor], lifecycle: Lifecycle
+) -> None:
+    """Process `input_topic` until the process is told to stop; call it from the `main` given to `lifecycle.run`.
+
+    make_processor: called with the partition, for each assignment anew. checkpoint_topic: compacted, as many partitions as the input.
+    Raises StreamError or TooManyDeadLetters when it cannot go on; the process must end then, and the next one continues from the checkpoints.
+    """
+    worker = StreamWorker(settings, input_topic, checkpoint_topic, make_processor, SystemClock())
+    lifecycle.ops.add_ready_check("stream", worker.check_ready)
+    lifecycle.ops.add_live_check("stream", worker.check_alive)
+    lifecycle.on_stop(worker.leave)
+    await worker.run(lifecycle.stopping)
+
+
+class StreamWorker:
+    """One process's part of the group. All of it runs on the loop's thread, except the two checks."""
+
+    def __init__(
+        self, settings: StreamWorkerSettings, input_topic: Topic, checkpoint_topic: Topic, make_processor: Callable[[int], Processor], clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._topic = input_topic.name
+        self._checkpoint_topic = checkpoint_topic.name
+        self._make_processor = make_processor
+        self._clock = clock
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._producer = make_producer(settings.kafka_bootstrap_servers)
+        self._outputs = OutputProducer(self._producer, self._fail, settings.max_outstanding_outputs)
+        self._checkpoints = CheckpointReader(settings.kafka_bootstrap_servers, settings.app, self._topic, self._checkpoint_topic)
+        self._buried_from = _TrackedProducer()
+        self._dead_letters = DeadLetters(cast(Producer, self._buried_from), settings.dead_letters_per_minute, clock)
+        self._pipelines: dict[int, PartitionPipeline] = {}
+        self._app = StreamApp(settings, self._topic, self)
+        self._stalls = StallDetector(settings.stall_seconds)
+        self._ends = EndOffsets(settings.kafka_bootstrap_servers, self._topic)
+        self._not_ready: str | None = "no partitions were assigned yet"
+        self._stalled: str | None = None
+        self._draining = False
+        self._assignments = 0
+        self._last_live_ns = 0
+        self._last_tick_ns = clock.monotonic_ns()
+        self._checkpoint_due_ns: dict[int, int] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set or something fails; then the last checkpoint. Raises what failed."""
+        starting = asyncio.create_task(self._app.start(), name="faust")
+        starting.add_done_callback(self._on_started)
+        self._tasks = [starting, *(asyncio.create_task(self._repeat(seconds, step), name=name) for name, seconds, step in self._timers())]
+        stop = asyncio.create_task(stopping.wait())
+        either: set[asyncio.Future[Any]] = {stop, self._failure}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if self._failure.done():
+            self._draining = True
+            self._failure.result()
+        await self._drain()
+
+    def _timers(self) -> list[tuple[str, float, Callable[[], Any]]]:
+        return [
+            ("poll", _POLL_SECONDS, self._tick),
+            ("live", self._settings.live_interval_ms / 1000, self._live),
+            ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
+            ("watch", _WATCH_SECONDS, self._watch),
+        ]
+
+    async def _repeat(self, seconds: float, step: Callable[[], Any]) -> None:
+        """The edge of each timer: whatever goes wrong in it ends the process."""
+        try:
+            while not self._failure.done():
+                await self._clock.sleep(seconds)
+                result = step()
+                if result is not None:
+                    await result
+        except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
+            self._fail(error)
+
+    def _on_started(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Ends the process; the first failure counts. No checkpoint and no acknowledgement follows."""
+        if not self._failure.done():
+            self._draining = True
+            self._not_ready = f"failed: {error}"
+            self._failure.set_exception(error)
+
+    async def _drain(self) -> None:
+        """Stop processing, then a last checkpoint of everything, and commit."""
+        self._draining = True
+        self._not_ready = "draining"
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await asyncio.gather(*(self._checkpoint(pipeline) for pipeline in self._pipelines.values()))
+                await self._app.commit()
+        except TimeoutError:
+            _log.warning("the last checkpoint took too long; its records will be processed again", seconds=_DRAIN_SECONDS)
+        if self._failure.done():
+            self._failure.result()
+
+    async def leave(self) -> None:
+        """Leave the group and end the timers. Called once, after `run` has returned or raised."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._app.stop()
+        except TimeoutError:
+            _log.warning("Faust did not leave in time; the group will notice", seconds=_LEAVE_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- what the group decides -------------------------------------------------------------------
+
+    def positions(self) -> Mapping[int, int]:
+        """The next offset of each restored partition."""
+        return {partition: pipeline.position for partition, pipeline in self._pipelines.items()}
+
+    async def assigned(self, assignment: Assignment) -> None:
+        """Restores the partitions; Faust awaits it before it reads. A failure ends the process."""
+        try:
+            await self._restore(assignment)
+        except Exception as error:  # noqa: BLE001 - Faust would only log it and stay up without reading
+            self._fail(error if isinstance(error, StreamError) else _start_failed(error))
+            await _for_ever()
+
+    async def _restore(self, assignment: Assignment) -> None:
+        self._drop_all()
+        self._assignments += 1
+        number = self._assignments
+        begin = self._clock.monotonic_ns()
+        found = await asyncio.to_thread(self._checkpoints.read, sorted(assignment.partitions))
+        if number != self._assignments or self._draining:
+            return  # revoked again while the checkpoints were read
+        self._pipelines = {partition: self._open(partition, found[partition], assignment.generation) for partition in sorted(found)}
+        seconds = (self._clock.monotonic_ns() - begin) / 1e9
+        metrics.RESTORE_SECONDS.set(seconds)
+        metrics.ASSIGNED.set(len(self._pipelines))
+        metrics.GENERATION.set(assignment.generation)
+        self._not_ready = None
+        _log.info("partitions restored", topic=self._topic, positions=self.positions(), generation=assignment.generation, seconds=round(seconds, 3))
+
+    def _open(self, partition: int, found: Found, generation: int) -> PartitionPipeline:
+        processor = self._make_processor(partition)
+        choice = found.log.choose(processor.state_version, found.end_offset)
+        self._report(partition, choice)
+        start = found.begin_offset
+        if choice.best is not None:
+            processor.restore(choice.best.state)
+            start = self._start(partition, choice.best.next_offset, found.begin_offset)
+        writer = CheckpointWriter(self._checkpoint_topic, self._settings.app, partition, self._outputs, choice)
+        return PartitionPipeline(
+            self._topic, partition, start=start, generation=generation, processor=processor, outputs=self._outputs, writer=writer, bury=self._bury
+        )
+
+    def _start(self, partition: int, wanted: int, begin: int) -> int:
+        """The checkpoint's offset, unless retention has cut the log behind it: then those records are gone, and that is said."""
+        if wanted < begin:
+            _log.error("records were removed by retention before they were processed", topic=self._topic, partition=partition, wanted=wanted, begin=begin)
+        return max(wanted, begin)
+
+    def _report(self, partition: int, choice: Choice) -> None:
+        for rejection in choice.rejected:
+            metrics.MANIFESTS_REJECTED.labels(rejection.reason.value).inc()
+            level = _log.info if rejection.reason is Rejected.OVERWRITTEN else _log.error
+            level("manifest does not count", partition=partition, key=rejection.key, reason=rejection.reason.value, next_offset=rejection.next_offset)
+        if choice.starts_over:
+            metrics.STARTED_OVER.labels(self._topic).inc()
+            _log.error("no checkpoint counts, everything is computed from the beginning of the topic", topic=self._topic, partition=partition)
+
+    async def revoked(self) -> None:
+        """A last checkpoint if it can be done in time, then the partitions are forgotten."""
+        self._not_ready = "partitions are being given out anew"
+        self._assignments += 1
+        try:
+            async with asyncio.timeout(_REVOKE_SECONDS):
+                await asyncio.gather(*(self._checkpoint(pipeline) for pipeline in self._pipelines.values()))
+                await self._app.commit()
+        except TimeoutError:
+            _log.warning("no time for a checkpoint before the partitions were taken; their records will be processed again", seconds=_REVOKE_SECONDS)
+        self._drop_all()
+
+    def _drop_all(self) -> None:
+        for pipeline in self._pipelines.values():
+            pipeline.drop()
+        self._pipelines = {}
+        self._checkpoint_due_ns = {}
+        metrics.ASSIGNED.set(0)
+
+    # -- records ----------------------------------------------------------------------------------
+
+    async def consume(self, events: AsyncIterator[Any]) -> None:
+        """The agent's edge: whatever goes wrong with a record ends the process, for Faust would go on without it."""
+        async for event in events:
+            try:
+                await self._take(event)
+            except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
+                message = event.message
+                known = isinstance(error, StreamError)
+                self._fail(error if known else RecordFailed(message.topic, message.partition, message.offset, error))
+                await _for_ever()
+
+    async def _take(self, event: Any) -> None:
+        message = event.message
+        pipeline = self._pipelines.get(message.partition)
+        if pipeline is None or message.generation_id != pipeline.generation:
+            return  # from before a rebalance; it will come again to whoever has the partition now
+        await self._wait_for_room(pipeline)
+        if self._draining or pipeline.dropped:
+            return
+        pipeline.handle(InputRecord(message.topic, message.partition, message.offset, message.value or b"", list(message.headers or ())), event)
+        self._outputs.poll()
+        self._live()
+
+    async def _wait_for_room(self, pipeline: PartitionPipeline) -> None:
+        """Bounds memory: outputs that wait for the broker, and input events that wait for a checkpoint."""
+        if not self._is_full(pipeline):
+            return
+        metrics.WAITS.inc()
+        while self._is_full(pipeline) and not self._draining and not pipeline.dropped:
+            self._outputs.poll()
+            await self._clock.sleep(_WAIT_SECONDS)
+
+    def _is_full(self, pipeline: PartitionPipeline) -> bool:
+        return self._outputs.crowded or pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes
+
+    def _bury(self, record: InputRecord, reason: str, pipeline: PartitionPipeline) -> None:
+        metrics.BAD_RECORDS.labels(record.topic).inc()
+        self._buried_from.pipeline = pipeline
+        self._dead_letters.send(record.topic, record.partition, record.offset, record.value, reason, headers=record.headers)
+
+    # -- timers -----------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._last_tick_ns = self._clock.monotonic_ns()
+        self._outputs.poll()
+        if (reason := self._app.crashed) is not None:
+            raise ConsumerCrashed(f"the consumer ended by itself: {reason!r}") from reason
+
+    def _live(self) -> None:
+        now = self._clock.monotonic_ns()
+        if now - self._last_live_ns < self._settings.live_interval_ms * 1_000_000 or self._draining or self._outputs.crowded:
+            return
+        self._last_live_ns = now
+        for pipeline in self._pipelines.values():
+            pipeline.live(self._clock.now_ns())
+
+    def _checkpoint_due(self) -> Any:
+        now = self._clock.monotonic_ns()
+        due = [pipeline for pipeline in self._pipelines.values() if pipeline.has_news and self._is_due(pipeline, now)]
+        return asyncio.gather(*(self._checkpoint(pipeline) for pipeline in due)) if due and not self._draining else None
+
+    def _is_due(self, pipeline: PartitionPipeline, now_ns: int) -> bool:
+        early = pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes // 2
+        return early or now_ns >= self._checkpoint_due_ns.get(pipeline.partition, 0)
+
+    async def _checkpoint(self, pipeline: PartitionPipeline) -> None:
+        begin = self._clock.monotonic_ns()
+        written = asyncio.ensure_future(pipeline.checkpoint())
+        while not written.done():
+            # Acknowledgements arrive only while somebody polls; the timer's tenth of a second would be most of the time.
+            self._outputs.poll()
+            await asyncio.wait({written}, timeout=_WAIT_SECONDS)
+        size = written.result()
+        took = self._clock.monotonic_ns() - begin
+        interval = self._settings.checkpoint_interval_ms * 1_000_000
+        self._checkpoint_due_ns[pipeline.partition] = begin + max(interval, int(took / _CHECKPOINT_SHARE))
+        if size:
+            metrics.CHECKPOINTS.labels(self._topic).inc()
+            metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)
+            metrics.CHECKPOINT_SECONDS.observe(took / 1e9)
+
+    async def _watch(self) -> None:
+        ends = await self._ends.of(sorted(self._pipelines))
+        for partition, pipeline in self._pipelines.items():
+            pipeline.report()
+            if partition in ends:
+                metrics.LAG.labels(self._topic, str(partition)).set(max(0, ends[partition] - pipeline.position))
+        self._stalled = self._stalls.observe(self._clock.monotonic_ns(), self.positions(), ends)
+
+    # -- checks, from the thread of the ops server ------------------------------------------------
+
+    def check_ready(self) -> str | None:
+        """Ready when the group has decided and all partitions are restored, also when there are none for us."""
+        return self._not_ready
+
+    def check_alive(self) -> str | None:
+        """Alive while the loop turns and records that are there are processed."""
+        silent = (self._clock.monotonic_ns() - self._last_tick_ns) / 1e9
+        if silent > self._settings.stall_seconds:
+            return f"the event loop has not turned for {silent:.0f} s"
+        return self._stalled
+
+
+class _TrackedProducer:
+    """What DeadLetters writes with: the checkpoint of the record's partition waits for the dead letter as for an output."""
+
+    def __init__(self) -> None:
+        self.pipeline: PartitionPipeline | None = None
+
+    def produce(self, topic: str, value: bytes, *, headers: RecordHeaders) -> None:
+        if self.pipeline is not None:
+            self.pipeline.produce(topic, 0, value, headers)
+
+    def poll(self, _timeout: float) -> int:
+        """Acknowledgements are polled for after each record."""
+        return 0
+
+
+def _start_failed(cause: Exception) -> StartFailed:
+    error = StartFailed(f"the assigned partitions could not be restored: {cause!r}")
+    error.__cause__ = cause
+    return error
+
+
+async def _for_ever() -> None:
+    """Holds Faust's agent or recovery still until the process has ended."""
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,123 @@
+"""A stream worker for tests: running sums by key. Run as a process by the tests, which kill, stop and starve it.
+
+Each input record is `KEY AMOUNT` rows; each output record holds the sums after it, one row a key: `key count sum`, identity (key, count).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from services.runtime.errors import BadRecord
+from services.runtime.lifecycle import Lifecycle, run
+from services.runtime.stream.checkpoint import CheckpointWriter, Snapshot
+from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.stream.settings import StreamWorkerSettings
+from services.runtime.stream.state import pack_state, unpack_state
+from services.runtime.stream.worker import run_worker
+from services.runtime.topics import Layout, Topic
+
+KEYS = 16
+#: A state of several chunks.
+_BALLAST = np.arange(100_000, dtype=np.int64)
+
+
+def topics(prefix: str) -> tuple[Topic, Topic, Topic]:
+    """Input, output and checkpoint topic of one test."""
+    return (
+        Topic(f"{prefix}.in", "", "test", "", Layout.BATCH),
+        Topic(f"{prefix}.out", "", "test", "", Layout.BATCH),
+        Topic(f"{prefix}.checkpoints", "", "test", "", Layout.KEYED, key="x"),
+    )
+
+
+def parse(value: bytes) -> list[tuple[int, int]]:
+    """Rows of an input record. Raises BadRecord."""
+    try:
+        rows = [(int(key), int(amount)) for key, amount in (line.split() for line in value.decode().splitlines())]
+    except ValueError as error:
+        raise BadRecord(f"expected rows of two numbers: {error}") from error
+    return rows
+
+
+class RunningSums:
+    """The toy processor."""
+
+    state_version = 1
+
+    def __init__(self, out: str, partition: int) -> None:
+        self._out = out
+        self._partition = partition
+        self._sums = np.zeros(KEYS, np.int64)
+        self._counts = np.zeros(KEYS, np.int64)
+
+    def restore(self, state: bytes) -> None:
+        arrays, _ = unpack_state(state)
+        self._sums, self._counts = arrays["sums"], arrays["counts"]
+
+    def snapshot(self) -> bytes:
+        return pack_state({"sums": self._sums, "counts": self._counts, "ballast": _BALLAST}, {"partition": self._partition})
+
+    def process(self, record: InputRecord) -> list[Output]:
+        if record.value == b"explode":
+            raise RuntimeError("told to")
+        lines = []
+        for key, amount in parse(record.value):
+            self._sums[key] += amount
+            self._counts[key] += 1
+            lines.append(f"{key} {self._counts[key]} {self._sums[key]}")
+        return [Output(self._out, self._partition, None, "\n".join(lines).encode(), derived_headers(record, "signalbox.test.Sums"))]
+
+    def live(self, now_ns: int) -> list[Output]:
+        return []
+
+
+def _inject_faults() -> None:
+    """`TOY_KILL=step:n`: SIGKILL to ourselves at the n-th checkpoint, after that step."""
+    step, _, count = os.environ.get("TOY_KILL", "").partition(":")
+    if not step:
+        return
+    left = int(count)
+
+    def after(original: Callable[..., object]) -> Callable[..., object]:
+        async def wrapped(self: CheckpointWriter, *args: object) -> None:
+            nonlocal left
+            await original(self, *args)  # type: ignore[misc]
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return wrapped
+
+    async def kill_first(self: CheckpointWriter, snapshot: Snapshot) -> None:
+        """Before the outputs are known to be there."""
+
+    if step == "snapshot":
+        CheckpointWriter.wait_for_outputs = after(kill_first)  # type: ignore[method-assign]
+        return
+    name = {"outputs": "wait_for_outputs", "chunks": "write_chunks", "manifest": "write_manifest", "write": "write"}[step]
+    setattr(CheckpointWriter, name, after(getattr(CheckpointWriter, name)))
+
+
+def main(prefix: str) -> None:
+    """The worker of the topics that begin with `prefix`."""
+    _inject_faults()
+    source, out, checkpoints = topics(prefix)
+    settings = StreamWorkerSettings(
+        app="toy",
+        metrics_port=int(os.environ.get("TOY_METRICS_PORT", "0")),
+        log_format="text",
+    )
+
+    async def work(lifecycle: Lifecycle) -> None:
+        await run_worker(settings, source, checkpoints, lambda partition: RunningSums(out.name, partition), lifecycle)
+
+    run("toy", settings, work)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
