@@ -44,7 +44,7 @@ def examine() -> list[Finding]:
         ("stubs", _stubs),
         ("kafka", lambda: _kafka(settings)),
         ("valkey", lambda: _valkey(settings)),
-        ("envoy", lambda: str(envoy.envoy_binary())),
+        ("envoy", lambda: str(envoy.binary())),
         ("running", lambda: f"a stack runs, pid {running}" if running else "no stack runs on this folder"),
     ]
     ports = [] if running else settings.used_ports()

