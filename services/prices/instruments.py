@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from services.prices.sessions import UTC_DAY_MICS
+from services.runtime.errors import InvalidArgument, SignalboxError
+
 #: What prices_service.proto promises: ticker, one dot, MIC.
 _SYMBOL = re.compile(r"(?P<ticker>[A-Z0-9_=^-]+)\.(?P<mic>[A-Z0-9_=^-]+)")
 _MAX_LENGTH = 32
@@ -25,16 +28,17 @@ OVERRIDES_ENV = "SIGNALBOX_INSTRUMENTS"
 SYMBOL_EXPECTED = "ticker dot MIC as in AAPL.XNAS: at most 32 characters of A-Z, 0-9, '-', '_', '=', '^' around one dot"
 
 
-class MalformedSymbol(ValueError):
+class MalformedSymbol(InvalidArgument):
     """A symbol that is not ticker dot MIC."""
 
     def __init__(self, symbol: str) -> None:
-        super().__init__(f"symbol: expected {SYMBOL_EXPECTED}, was {symbol[:64]!r}")
-        self.symbol, self.expected = symbol, SYMBOL_EXPECTED
+        super().__init__("symbol", symbol, SYMBOL_EXPECTED)
 
 
-class BadOverrides(ValueError):
+class BadOverrides(SignalboxError):
     """The file of overrides cannot be used."""
+
+    reason = "BAD_OVERRIDES"
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}")
@@ -78,10 +82,10 @@ _SYMBOLS: Mapping[str, Digits] = {
 }
 
 _MICS: Mapping[str, Digits] = {
-    **dict.fromkeys(("XNAS", "XNYS", "ARCX", "XASE", "BATS", "IEXG", "XBOS", "XPHL", "XCHI", "EDGX", "EDGA", "BATY", "MEMX", "OTCM"), _US_EQUITY),
+    **dict.fromkeys(("XNAS", "XNYS", "ARCX", "XASE", "BATS", "IEXG", "XBOS", "XPHL", "XCHI", "EDGX", "EDGA", "BATY", "MEMX", "OTCM", "OOTC"), _US_EQUITY),
     # Ticks of a 32nd's quarter need seven digits; whole contracts.
     **dict.fromkeys(("XCME", "XCBT", "XNYM", "XCEC"), Digits(7, 0)),
-    **dict.fromkeys(("XCRY", "XKRK", "XBIN", "XCBS", "XBMX", "XBIT"), _CRYPTO),
+    **dict.fromkeys(UTC_DAY_MICS, _CRYPTO),
     "XSIM": Digits(2, 0),
 }
 

@@ -1,0 +1,155 @@
+"""What the log already holds of a source: read from the end of the topic backwards.
+
+Kafka is the only memory of a feed. Records of other sources are told apart by their header, without being decoded.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from google.protobuf.message import DecodeError
+from signalbox.events.v1 import bar_batch_pb2
+
+from services.prices.feeds.ports import Stored
+from services.runtime.columns import BarColumns, TickColumns, decode_bars, decode_ticks
+from services.runtime.errors import BadRecord, Unavailable
+from services.runtime.headers import read_headers
+from services.runtime.kafka import to_record
+from services.runtime.logging import get_logger
+from services.runtime.topics import BARS, SNAPSHOTS, TICKS
+
+_log = get_logger("feeds.position")
+T = TypeVar("T")
+
+_TIMEOUT_S = 10.0
+#: Records read in the first step back; each further step is four times as long, so a feed that was quiet long is still found soon.
+_FIRST_STEP = 500
+_LONGEST_STEP = 200_000
+
+
+class LogTail:
+    """Reads partitions from their end backwards. To be used in a thread and closed.
+
+    All methods raise Unavailable when the broker does not answer or the topic does not exist.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "signalbox-feeds",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.queue.backoff.ms": 10,
+                "fetch.wait.max.ms": 50,
+                "log_level": 0,
+            }
+        )
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._consumer.close()
+
+    def ticks(self, source: str, symbol: str, partition: int) -> Stored:
+        """What market.ticks.v1 holds of the source in the partition, and the symbol's published watermark."""
+        watermark, ended, symbol_watermark = 0, None, self._symbol_watermark(symbol, partition)
+        for message in self._backwards(TICKS.name, partition, source):
+            columns = _decoded(decode_ticks, message)
+            if columns is None:
+                continue
+            watermark = max(watermark, columns.watermark)
+            ended = columns.source_ended if ended is None else ended
+            if len(columns):
+                return _stored(columns, watermark, ended, symbol_watermark)
+        return Stored(watermark=watermark, ended=bool(ended), symbol_watermark=symbol_watermark)
+
+    def last_bars(self, source: str, partition: int) -> dict[str, tuple[int, int]]:
+        """The newest bars of the source in a partition of market.bars.v1: by symbol (ts_open, replay_shift), UTC nanoseconds.
+
+        Looks at the newest record and those just before it, in which every symbol that the source still writes appears.
+        """
+        found: dict[str, tuple[int, int]] = {}
+        for count, message in enumerate(self._backwards(BARS.name, partition, source)):
+            columns = _decoded(decode_bars, message)
+            for symbol, last in _last_bars(columns).items() if columns else ():
+                found.setdefault(symbol, last)
+            if count >= _FIRST_STEP:
+                break
+        return found
+
+    def _backwards(self, topic: str, partition: int, source: str) -> Iterator[Message]:
+        """The records of the source, newest first."""
+        low, end = self._bounds(topic, partition)
+        step = _FIRST_STEP
+        while end > low:
+            begin = max(low, end - step)
+            wanted = [message for message in self._read(topic, partition, begin, end) if read_headers(to_record(message).headers).feed == source]
+            yield from reversed(wanted)
+            end, step = begin, min(4 * step, _LONGEST_STEP)
+
+    def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise Unavailable(f"topic {topic}", str(error.args[0])) from error
+
+    def _read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Message]:
+        """The records with offsets in [begin, end), as far as they are still there."""
+        self._consumer.assign([TopicPartition(topic, partition, begin)])
+        position = begin
+        while position < end:
+            message = self._consumer.poll(_TIMEOUT_S)
+            if message is None:
+                raise Unavailable(f"topic {topic}", f"no record of partition {partition} within {_TIMEOUT_S:g} s")
+            if (error := message.error()) is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    return
+                raise Unavailable(f"topic {topic}", error.str())
+            offset = message.offset()
+            if offset is None or offset >= end:
+                return
+            position = offset + 1
+            yield message
+
+    def _symbol_watermark(self, symbol: str, partition: int) -> int:
+        """The watermark in the symbol's last snapshot, 0 when there is none. The topic is compacted and small, so it is read whole."""
+        low, end = self._bounds(SNAPSHOTS.name, partition)
+        latest: bytes | None = None
+        for message in self._read(SNAPSHOTS.name, partition, low, end) if end > low else ():
+            record = to_record(message)
+            latest = record.value if record.key == symbol.encode() else latest
+        if not latest:
+            return 0
+        try:
+            return bar_batch_pb2.Snapshot.FromString(latest).watermark
+        except DecodeError as error:
+            raise BadRecord(f"{SNAPSHOTS.name}: snapshot of {symbol} cannot be read: {error}") from error
+
+
+def _stored(columns: TickColumns, watermark: int, ended: bool | None, symbol_watermark: int) -> Stored:
+    return Stored(
+        last_seq=int(columns.seq[-1]),
+        last_ts=int(columns.ts_event[-1]),
+        replay_shift=columns.replay_shift,
+        watermark=watermark,
+        ended=bool(ended),
+        symbol_watermark=symbol_watermark,
+    )
+
+
+def _decoded(decode: Callable[[bytes], T], message: Message) -> T | None:
+    record = to_record(message)
+    try:
+        return decode(record.value)
+    except BadRecord as error:
+        # The stream worker sends it to the dead letters; here it is only not ours to continue from.
+        _log.warning("unreadable record passed over", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error))
+        return None
+
+
+def _last_bars(columns: BarColumns) -> dict[str, tuple[int, int]]:
+    last: dict[str, tuple[int, int]] = {}
+    for row in range(len(columns)):
+        last[columns.instruments[columns.instrument[row]].symbol] = (int(columns.ts_open[row]), int(columns.replay_shift[row]))
+    return last

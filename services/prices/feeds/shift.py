@@ -1,0 +1,39 @@
+"""Where a replay goes on: at which row, moved by how many whole weeks."""
+
+from dataclasses import dataclass
+
+from services.prices.feeds.ports import WEEK_NS, Int64Array, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first row to send (index, may be the number of rows) and the shift of its loop in nanoseconds."""
+
+    row: int
+    shift: int
+
+
+def weeks_after(first: int, floor: int) -> int:
+    """The smallest whole number of weeks, >= 0, that moves `first` to `floor` or later. All in nanoseconds; returns nanoseconds."""
+    return max(0, -((first - floor) // WEEK_NS)) * WEEK_NS
+
+
+def resume(ts_event: Int64Array, live_row: int, stored: Stored) -> Start:
+    """Where to start a file whose rows before `live_row` are history.
+
+    ts_event: original event times, not decreasing. Nothing stored: from the first row. History not complete, or the process was killed in
+    the middle of a loop: the row after the last one stored, same shift. Otherwise a new loop from `live_row`, after everything stored.
+    """
+    if stored == Stored():
+        return Start(0, 0)
+    if _can_continue(ts_event, live_row, stored):
+        return Start(stored.last_seq, stored.replay_shift)
+    return Start(live_row, weeks_after(int(ts_event[live_row]), stored.floor))
+
+
+def _can_continue(ts_event: Int64Array, live_row: int, stored: Stored) -> bool:
+    row = stored.last_seq
+    if row >= len(ts_event) or (stored.ended and row >= live_row):
+        return False
+    # Another source, or a file that has changed, may have moved the symbol on: then the row would be late.
+    return int(ts_event[row]) + stored.replay_shift >= max(stored.watermark, stored.symbol_watermark)
