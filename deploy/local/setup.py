@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local import protos
@@ -37,6 +38,12 @@ class Step:
     run: Callable[[], None]
     """Does it. Raises SetupError."""
 
+    outputs: tuple[Path, ...] = ()
+    """Files it makes; when one is missing it is done again."""
+
+    salt: str = ""
+    """What else decides, besides the inputs."""
+
 
 def prepare(settings: StackSettings, progress: Progress, repository: Path = REPOSITORY) -> None:
     """Everything that `make run` needs besides the virtual environment. Raises SetupError."""
@@ -52,8 +59,8 @@ def prepare(settings: StackSettings, progress: Progress, repository: Path = REPO
 def run_once(step: Step, stamp: Path, progress: Progress) -> bool:
     """Run `step` unless its inputs are as they were when it last succeeded. True when it ran."""
     done: dict[str, str] = json.loads(stamp.read_text()) if stamp.exists() else {}
-    digest = _digest(step.inputs())
-    if done.get(step.name) == digest:
+    digest = _digest(step.inputs(), step.salt)
+    if done.get(step.name) == digest and all(path.exists() for path in step.outputs):
         return False
     with progress.step(step.text):
         step.run()
@@ -80,14 +87,17 @@ def _steps(settings: StackSettings, repository: Path) -> list[Step]:
         Step(
             "sessions",
             "Building session tables",
-            lambda: sources("services/prices"),
+            lambda: [repository / "uv.lock", repository / "services" / "prices" / "sessions.py"],
             python("-m", "services.prices.sessions", "--build"),
+            outputs=(settings.home / "tables" / "sessions.npz",),
+            # The table ends with the next year.
+            salt=str(datetime.now(UTC).year),
         ),
     ]
 
 
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256(sys.version.encode())
+def _digest(files: Iterable[Path], salt: str) -> str:
+    digest = hashlib.sha256(f"{sys.version}\0{salt}".encode())
     for path in files:
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
