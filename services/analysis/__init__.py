@@ -1,0 +1,1 @@
+"""Analysis: final bars in, indicators and signals out, live and on request, through one engine."""
