@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from pydantic import Field
 
 from services.runtime.errors import BadRecord
 from services.runtime.lifecycle import Lifecycle, run
+from services.runtime.settings import load_settings
 from services.runtime.stream.checkpoint import CheckpointWriter, Snapshot
 from services.runtime.stream.records import InputRecord, Output, derived_headers
 from services.runtime.stream.settings import StreamWorkerSettings
@@ -42,6 +44,13 @@ def parse(value: bytes) -> list[tuple[int, int]]:
     except ValueError as error:
         raise BadRecord(f"expected rows of two numbers: {error}") from error
     return rows
+
+
+class ToySettings(StreamWorkerSettings):
+    """Settings of the toy worker."""
+
+    app: str = "toy"
+    metrics_port: int = Field(0, validation_alias="TOY_METRICS_PORT")
 
 
 class RunningSums:
@@ -97,7 +106,7 @@ def _inject_faults() -> None:
         """Before the outputs are known to be there."""
 
     if step == "snapshot":
-        CheckpointWriter.wait_for_outputs = after(kill_first)  # type: ignore[method-assign]
+        setattr(CheckpointWriter, "wait_for_outputs", after(kill_first))  # noqa: B010 - a seam of the test, not an assignment
         return
     name = {"outputs": "wait_for_outputs", "chunks": "write_chunks", "manifest": "write_manifest", "write": "write"}[step]
     setattr(CheckpointWriter, name, after(getattr(CheckpointWriter, name)))
@@ -107,11 +116,7 @@ def main(prefix: str) -> None:
     """The worker of the topics that begin with `prefix`."""
     _inject_faults()
     source, out, checkpoints = topics(prefix)
-    settings = StreamWorkerSettings(
-        app="toy",
-        metrics_port=int(os.environ.get("TOY_METRICS_PORT", "0")),
-        log_format="text",
-    )
+    settings = load_settings(ToySettings)
 
     async def work(lifecycle: Lifecycle) -> None:
         await run_worker(settings, source, checkpoints, lambda partition: RunningSums(out.name, partition), lifecycle)

@@ -1,7 +1,7 @@
 """The Faust app: how it reads, and where it starts. Faust is imported here only.
 
-Two half-private hooks of faust-streaming 0.15.3 are used, and the versions are pinned for them: `seek_to_committed` and
-`_wait_next_records` of its Kafka consumer. A unit test fails when they are not there any more.
+Half-private hooks of faust-streaming 0.15.3 are used, and the versions are pinned for them: `seek_to_committed` and
+`_wait_next_records` of its Kafka consumer, `on_start` of its table manager. A unit test fails when they are not there any more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import mode.loop
 mode.loop.use("uvloop")
 
 import faust  # noqa: E402
+from faust.tables.manager import TableManager  # noqa: E402
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer  # noqa: E402
 from faust.types import TP  # noqa: E402
 
@@ -78,6 +79,15 @@ class CheckpointedConsumer(AiokafkaConsumer):
             await self.perform_seek()
             return None, active
         return records, active
+
+
+class NoTables(TableManager):
+    """Faust's table manager, which starts everything after it, without the second it waits for tables: there are none."""
+
+    async def on_start(self) -> None:
+        """As in the base class, less its sleep."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class StreamApp:
@@ -148,6 +158,7 @@ def _new_app(settings: StreamWorkerSettings) -> Any:
         # It listens on every address otherwise.
         web_enabled=False,
         topic_disable_leader=True,
+        TableManager=NoTables,
         # Left at its default it hangs SIGTERM for over 40 s.
         stream_wait_empty=False,
         stream_recovery_delay=0.0,

@@ -11,12 +11,13 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 
 from services.runtime.kafka import to_record
 from services.runtime.stream.errors import StartFailed
 from services.runtime.stream.manifests import SLOTS, CheckpointLog, Choice, chunk_records, manifest_key
+from services.runtime.stream.offsets import Extent, TopicOffsets
 from services.runtime.stream.outputs import OutputBatch, OutputProducer
 
 #: Seconds without any record or answer after which reading checkpoints is given up.
@@ -104,10 +105,8 @@ class Found:
     """What is known of a partition at its assignment."""
 
     log: CheckpointLog
-    begin_offset: int
-    """First offset that the input partition still has."""
-    end_offset: int
-    """The offset after its last record."""
+    input: Extent
+    """Which records the input partition has."""
 
 
 class CheckpointReader:
@@ -115,7 +114,7 @@ class CheckpointReader:
 
     def __init__(self, bootstrap: str, app: str, input_topic: str, checkpoint_topic: str) -> None:
         self._app = app
-        self._input_topic = input_topic
+        self._input = TopicOffsets(bootstrap, input_topic)
         self._topic = checkpoint_topic
         self._config = {
             "bootstrap.servers": bootstrap,
@@ -124,7 +123,7 @@ class CheckpointReader:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "error",
+            "auto.offset.reset": "earliest",
             # Its default of 1000 ms costs a second on every drained queue.
             "fetch.queue.backoff.ms": 10,
             "fetch.wait.max.ms": 10,
@@ -138,14 +137,17 @@ class CheckpointReader:
         consumer = Consumer(self._config)
         try:
             self._read_all(consumer, logs)
-            return {partition: self._found(consumer, partition, log) for partition, log in logs.items()}
+            # Asked after reading: no checkpoint that was read can be ahead of this end.
+            extents = self._input.extents(logs, _READ_SECONDS)
         except KafkaException as error:
             raise StartFailed(f"{self._topic}: checkpoints cannot be read: {error}") from error
         finally:
             consumer.close()
+        return {partition: Found(log, extents[partition]) for partition, log in logs.items()}
 
     def _read_all(self, consumer: Consumer, logs: dict[int, CheckpointLog]) -> None:
-        consumer.assign([TopicPartition(self._topic, partition, OFFSET_BEGINNING) for partition in logs])
+        # The number, not OFFSET_BEGINNING: that is a question to the broker, asked anew only after half a second when the connection is young.
+        consumer.assign([TopicPartition(self._topic, partition, 0) for partition in logs])
         unfinished = set(logs)
         while unfinished:
             message = consumer.poll(_READ_SECONDS)
@@ -163,7 +165,3 @@ class CheckpointReader:
         if error.code() == KafkaError._PARTITION_EOF:
             return True
         raise StartFailed(f"{self._topic}: checkpoints cannot be read: {error}")
-
-    def _found(self, consumer: Consumer, partition: int, log: CheckpointLog) -> Found:
-        begin, end = consumer.get_watermark_offsets(TopicPartition(self._input_topic, partition), timeout=_READ_SECONDS)
-        return Found(log, begin, end)

@@ -14,6 +14,7 @@ from services.runtime.errors import BadRecord
 from services.runtime.stream import metrics
 from services.runtime.stream.checkpoint import CheckpointWriter, Snapshot
 from services.runtime.stream.errors import OffsetGap, RecordFailed
+from services.runtime.stream.offsets import Extent
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.records import InputRecord, Output, Processor
 
@@ -67,6 +68,7 @@ class PartitionPipeline:
         self._records = metrics.RECORDS.labels(*labels)
         self._position_gauge = metrics.POSITION.labels(*labels)
         self._checkpoint_gauge = metrics.CHECKPOINT_OFFSET.labels(*labels)
+        self._lag_gauge = metrics.LAG.labels(*labels)
         self._position_gauge.set(start)
 
     def handle(self, record: InputRecord, event: Event) -> None:
@@ -150,9 +152,11 @@ class PartitionPipeline:
             self.unacknowledged_bytes -= size
             event.ack()
 
-    def report(self) -> None:
-        """Bring the gauges up to date."""
+    def report(self, extent: Extent | None) -> None:
+        """Bring the gauges up to date. extent: of the input partition, where known."""
         self._position_gauge.set(self.position)
+        if extent is not None:
+            self._lag_gauge.set(max(0, extent.end - self.position))
 
     def drop(self) -> None:
         """The partition is somebody else's now: forget everything, and let late callbacks do nothing."""

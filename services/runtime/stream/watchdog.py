@@ -1,16 +1,13 @@
-"""Finds a worker that is alive and does nothing: Faust is known to stop reading after a rebalance without any error."""
+"""Finds a worker that is alive and does nothing: Faust is known to stop reading after a rebalance without any error.
+
+The ends of the partitions are asked of the broker, not of the consumer that is watched: when that stops fetching, its high watermarks
+stop too, and there is no lag to be seen.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-
-#: Seconds for the broker's answer; without one there is no news, and no verdict.
-_ANSWER_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -43,30 +40,3 @@ class StallDetector:
         before = self._progress.get(partition)
         waiting = before is not None and before.position == position and position < ends.get(partition, 0)
         return before if waiting and before is not None else _Progress(position, now_ns)
-
-
-class EndOffsets:
-    """Asks the broker where the partitions of a topic end.
-
-    Not taken from the consumer that is watched: when that stops fetching, its high watermarks stop too, and there is no lag to be seen.
-    """
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._topic = topic
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-
-    async def of(self, partitions: list[int]) -> dict[int, int]:
-        """End offset by partition; those that the broker did not tell are absent."""
-        return await asyncio.to_thread(self._ask, partitions) if partitions else {}
-
-    def _ask(self, partitions: list[int]) -> dict[int, int]:
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(self._topic, partition): latest for partition in partitions}
-        ends = {}
-        for tp, future in self._admin.list_offsets(wanted, request_timeout=_ANSWER_SECONDS).items():
-            try:
-                ends[tp.partition] = future.result().offset
-            except KafkaException:
-                # A broker that does not answer is no fault of this process, and restarting it would not help.
-                continue
-        return ends

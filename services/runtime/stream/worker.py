@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.dlq import DeadLetters
@@ -19,11 +19,12 @@ from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.checkpoint import CheckpointReader, CheckpointWriter, Found
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
 from services.runtime.stream.manifests import Choice, Rejected
+from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.pipeline import PartitionPipeline
 from services.runtime.stream.records import InputRecord, Processor
 from services.runtime.stream.settings import StreamWorkerSettings
-from services.runtime.stream.watchdog import EndOffsets, StallDetector
+from services.runtime.stream.watchdog import StallDetector
 from services.runtime.topics import Topic
 
 _log = get_logger("stream")
@@ -34,8 +35,9 @@ _POLL_SECONDS = 0.1
 _CHECKPOINT_LOOK_SECONDS = 0.02
 #: Seconds between two looks at acknowledgements while processing waits for them.
 _WAIT_SECONDS = 0.002
-#: Seconds between two comparisons of positions with the ends of their partitions.
+#: Seconds between two comparisons of positions with the ends of their partitions, and for the broker's answer.
 _WATCH_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 #: Seconds for the last checkpoint before a partition is given away: the group waits for us, 10 s at most.
 _REVOKE_SECONDS = 3.0
 #: Seconds for the last checkpoint at the end; the lifecycle gives `main` 4 s.
@@ -81,7 +83,7 @@ class StreamWorker:
         self._pipelines: dict[int, PartitionPipeline] = {}
         self._app = StreamApp(settings, self._topic, self)
         self._stalls = StallDetector(settings.stall_seconds)
-        self._ends = EndOffsets(settings.kafka_bootstrap_servers, self._topic)
+        self._input = TopicOffsets(settings.kafka_bootstrap_servers, self._topic)
         self._not_ready: str | None = "no partitions were assigned yet"
         self._stalled: str | None = None
         self._draining = False
@@ -194,12 +196,12 @@ class StreamWorker:
 
     def _open(self, partition: int, found: Found, generation: int) -> PartitionPipeline:
         processor = self._make_processor(partition)
-        choice = found.log.choose(processor.state_version, found.end_offset)
+        choice = found.log.choose(processor.state_version, found.input.end)
         self._report(partition, choice)
-        start = found.begin_offset
+        start = found.input.begin
         if choice.best is not None:
             processor.restore(choice.best.state)
-            start = self._start(partition, choice.best.next_offset, found.begin_offset)
+            start = self._start(partition, choice.best.next_offset, found.input.begin)
         writer = CheckpointWriter(self._checkpoint_topic, self._settings.app, partition, self._outputs, choice)
         return PartitionPipeline(
             self._topic, partition, start=start, generation=generation, processor=processor, outputs=self._outputs, writer=writer, bury=self._bury
@@ -323,12 +325,16 @@ class StreamWorker:
             metrics.CHECKPOINT_SECONDS.observe(took / 1e9)
 
     async def _watch(self) -> None:
-        ends = await self._ends.of(sorted(self._pipelines))
+        try:
+            extents = await asyncio.to_thread(self._input.extents, sorted(self._pipelines), _ANSWER_SECONDS)
+        except KafkaException as error:
+            # A broker that does not answer is no fault of this process, and starting it anew would not help.
+            _log.warning("the ends of the partitions are not known", topic=self._topic, error=str(error))
+            return
+        positions = self.positions()
         for partition, pipeline in self._pipelines.items():
-            pipeline.report()
-            if partition in ends:
-                metrics.LAG.labels(self._topic, str(partition)).set(max(0, ends[partition] - pipeline.position))
-        self._stalled = self._stalls.observe(self._clock.monotonic_ns(), self.positions(), ends)
+            pipeline.report(extents.get(partition))
+        self._stalled = self._stalls.observe(self._clock.monotonic_ns(), positions, {partition: extent.end for partition, extent in extents.items()})
 
     # -- checks, from the thread of the ops server ------------------------------------------------
 
