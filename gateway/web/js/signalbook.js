@@ -1,0 +1,48 @@
+// Signals in words, newest first, each once.
+
+const KEEP = 300;
+
+export const WORDS = {
+  golden_cross: ["Golden cross", "SMA 50 rose above SMA 200"],
+  death_cross: ["Death cross", "SMA 50 fell below SMA 200"],
+  rsi_overbought: ["RSI overbought", "RSI 14 rose through 70"],
+  rsi_oversold: ["RSI oversold", "RSI 14 fell through 30"],
+  rsi_bullish: ["RSI bullish", "RSI 14 rose through 50"],
+  rsi_bearish: ["RSI bearish", "RSI 14 fell through 50"],
+  macd_cross_up: ["MACD cross up", "MACD rose above its signal line"],
+  macd_cross_down: ["MACD cross down", "MACD fell below its signal line"],
+  macd_zero_cross_up: ["MACD above zero", "MACD rose through zero"],
+  macd_zero_cross_down: ["MACD below zero", "MACD fell through zero"],
+};
+
+/** [name, what happened] of a signal's type; an unknown type in its own words. */
+export function words(type) {
+  return WORDS[type] ?? [type.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase()), ""];
+}
+
+/** A signal message as the page keeps it. */
+export function toSignal(message) {
+  return {
+    key: `${message.S}|${message.i}|${message.t}|${message.type}`, symbol: message.S, interval: message.i, t: message.t, tc: message.tc ?? message.t,
+    type: message.type, up: message.dir !== "down", price: message.p, strength: message.strength, source: message.source, history: message.h === true,
+  };
+}
+
+export class SignalBook {
+  /** Newest first. */
+  list = [];
+  #keys = new Set();
+
+  /** Returns whether the signal is new. */
+  put(signal) {
+    if (this.#keys.has(signal.key)) return false;
+    // Live ones go to the top as they come; those of the history among themselves by time.
+    let place = 0;
+    if (signal.history) while (place < this.list.length && (!this.list[place].history || this.list[place].tc > signal.tc)) place += 1;
+    if (place >= KEEP) return false;
+    this.list.splice(place, 0, signal);
+    this.#keys.add(signal.key);
+    while (this.list.length > KEEP) this.#keys.delete(this.list.pop().key);
+    return true;
+  }
+}
