@@ -1,0 +1,81 @@
+"""Kafka: where batches of ticks go, and where bars and snapshots come from."""
+
+import asyncio
+import itertools
+import os
+
+from google.protobuf.message import DecodeError
+from signalbox.events.v1.bar_batch_pb2 import Snapshot
+
+from services.prices.bar_store import BarStore
+from services.prices.metrics import UNREADABLE_RECORDS
+from services.prices.price_view import PriceView
+from services.prices.translate import trade_of
+from services.runtime.columns import TickColumns, decode_bars, encode_ticks
+from services.runtime.errors import BadRecord
+from services.runtime.headers import record_headers
+from services.runtime.kafka import Publisher, Record
+from services.runtime.logging import get_logger
+from services.runtime.telemetry import current_traceparent
+from services.runtime.topics import TICKS
+
+_log = get_logger("kafka")
+
+
+class KafkaTickSink:
+    """TickSink on market.ticks.v1."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        # Unique over restarts and replicas without asking anybody.
+        self._run = os.urandom(8).hex()
+        self._count = itertools.count(1)
+
+    async def send(self, partition: int, batch: TickColumns) -> "asyncio.Future[int]":
+        """As TickSink says."""
+        headers = record_headers("TickBatch", f"{self._run}-{next(self._count)}", current_traceparent(), feed=batch.source)
+        return await self._publisher.publish(TICKS.name, partition, encode_ticks(batch), headers)
+
+
+class BarFeed:
+    """Puts records of market.bars.v1 into the store. A record that cannot be read is counted and skipped; who writes dead letters is the worker."""
+
+    def __init__(self, store: BarStore) -> None:
+        self._store = store
+
+    def __call__(self, records: list[Record]) -> None:
+        """For TopicReader."""
+        for record in records:
+            try:
+                self._store.add(decode_bars(record.value), record.partition, record.offset)
+            except BadRecord as error:
+                self._store.skip(record.partition, record.offset)
+                _unreadable(record, error)
+
+
+class SnapshotFeed:
+    """Puts records of market.snapshots.v1 into the view; a record without a value forgets its symbol."""
+
+    def __init__(self, view: PriceView) -> None:
+        self._view = view
+
+    def __call__(self, records: list[Record]) -> None:
+        """For TopicReader."""
+        for record in records:
+            try:
+                self._put(record)
+            except DecodeError as error:
+                _unreadable(record, error)
+
+    def _put(self, record: Record) -> None:
+        if not record.value and record.key is not None:
+            self._view.remove(record.key.decode("utf-8", "replace"))
+            return
+        trade = trade_of(Snapshot.FromString(record.value))
+        if trade is not None:
+            self._view.put(trade)
+
+
+def _unreadable(record: Record, error: Exception) -> None:
+    UNREADABLE_RECORDS.labels(record.topic).inc()
+    _log.warning("record skipped", topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error))

@@ -1,0 +1,83 @@
+"""What the prices service raises.
+
+SignalboxError
+├── InvalidArgument
+│   ├── MalformedSymbol (instruments)
+│   ├── BadPageToken         not ours, or of another query
+│   └── SourceChanged        a stream of ticks is of one source
+├── NotFound
+│   ├── UnknownSeries        no bar of this symbol and interval was ever kept
+│   └── NoPrice              no trade and no daily bar seen
+├── Unavailable
+│   └── IngestInterrupted    the broker went away; says what was accepted
+└── ResourceExhausted
+    └── IngestBacklogged     the broker's queue stayed full; says what was accepted
+"""
+
+from collections.abc import Mapping
+
+from services.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
+
+
+class BadPageToken(InvalidArgument):
+    """A page token that this server did not give for this query."""
+
+    reason = "BAD_PAGE_TOKEN"
+
+    def __init__(self, token: str, why: str) -> None:
+        super().__init__("page_token", token, f"the next_page_token of the page before, with all other fields as they were ({why})")
+
+
+class SourceChanged(InvalidArgument):
+    """A later message of a stream names another source, or another kind, than the first."""
+
+    reason = "SOURCE_CHANGED"
+
+    def __init__(self, field: str, first: str, later: str) -> None:
+        super().__init__(field, later, f"{first!r} as in the first message, or nothing")
+
+
+class UnknownSeries(NotFound):
+    """There is no bar of this symbol and interval."""
+
+    reason = "UNKNOWN_SERIES"
+
+    def __init__(self, symbol: str, interval: str) -> None:
+        super().__init__("series", f"{symbol} {interval}")
+
+
+class NoPrice(NotFound):
+    """No price of this symbol has been seen."""
+
+    reason = "NO_PRICE"
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__("price", symbol)
+
+
+class IngestInterrupted(Unavailable):
+    """The broker does not take ticks. Those counted as accepted are kept; sending the others again is right."""
+
+    reason = "INGEST_INTERRUPTED"
+
+    def __init__(self, accepted: int, rejected: int, detail: str) -> None:
+        super().__init__("Kafka", f"{accepted} ticks of this stream were accepted, {rejected} rejected, the others are not counted on ({detail})")
+        self.accepted, self.rejected = accepted, rejected
+
+    def metadata(self) -> Mapping[str, str]:
+        """How far the stream came."""
+        return {"accepted": str(self.accepted), "rejected": str(self.rejected)}
+
+
+class IngestBacklogged(ResourceExhausted):
+    """The queue to the broker stayed full. Those counted as accepted are kept; sending the others again, slower, is right."""
+
+    reason = "INGEST_BACKLOGGED"
+
+    def __init__(self, accepted: int, rejected: int, waited_s: float) -> None:
+        super().__init__("queue to Kafka", f"full for {waited_s:g} s; {accepted} ticks of this stream were accepted, {rejected} rejected")
+        self.accepted, self.rejected = accepted, rejected
+
+    def metadata(self) -> Mapping[str, str]:
+        """How far the stream came."""
+        return {"accepted": str(self.accepted), "rejected": str(self.rejected)}

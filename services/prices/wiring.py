@@ -1,0 +1,58 @@
+"""The only place where the parts of the prices gRPC service are put together."""
+
+import asyncio
+from functools import partial
+
+from signalbox.prices.v1.prices_service_pb2_grpc import add_PricesServiceServicer_to_server
+
+from services.prices.adapters.kafka import BarFeed, KafkaTickSink, SnapshotFeed
+from services.prices.bar_store import BarStore
+from services.prices.ingest import Ingest, IngestSettings
+from services.prices.price_view import PriceView
+from services.prices.servicer import PricesServicer
+from services.prices.settings import PricesSettings
+from services.runtime.clock import SystemClock
+from services.runtime.grpc_server import start_server
+from services.runtime.kafka import BrokerCheck, KafkaPublisher, TopicReader, make_producer
+from services.runtime.kafka_admin import ensure_topics
+from services.runtime.lifecycle import Lifecycle
+from services.runtime.logging import get_logger
+from services.runtime.memory import register_memory_metrics
+from services.runtime.topics import BARS, SNAPSHOTS, TICKS
+
+_log = get_logger("prices")
+
+
+async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
+    """Runs the service until the process is told to stop."""
+    register_memory_metrics()
+    await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (TICKS, BARS, SNAPSHOTS))
+    bars = BarStore(settings.partitions, settings.bars_per_series)
+    prices = PriceView(bars)
+    _read_views(lifecycle, settings, bars, prices)
+    servicer = PricesServicer(_ingest(lifecycle, settings), prices, bars)
+    server = await start_server(settings.host, settings.port, [(add_PricesServiceServicer_to_server, servicer, "signalbox.prices.v1.PricesService")])
+    lifecycle.on_stop(server.stop)
+    lifecycle.spawn(server.follow(lifecycle.ops), "health")
+    _log.info("listening", host=settings.host, port=server.port, metrics_port=lifecycle.ops.port)
+    await lifecycle.stopping.wait()
+
+
+def _read_views(lifecycle: Lifecycle, settings: PricesSettings, bars: BarStore, prices: PriceView) -> None:
+    for topic, feed in ((BARS, BarFeed(bars)), (SNAPSHOTS, SnapshotFeed(prices))):
+        reader = TopicReader(settings.kafka_bootstrap_servers, [topic.name], feed, on_failure=lifecycle.fail)
+        lifecycle.ops.add_ready_check(topic.name, reader.check_ready)
+        lifecycle.ops.add_live_check(topic.name, reader.check_alive)
+        lifecycle.on_stop(partial(asyncio.to_thread, reader.stop))
+        reader.start()
+
+
+def _ingest(lifecycle: Lifecycle, settings: PricesSettings) -> Ingest:
+    producer = make_producer(settings.kafka_bootstrap_servers, delivery_timeout_ms=settings.ingest_ack_timeout_ms)
+    lifecycle.ops.add_ready_check("kafka", BrokerCheck(producer, TICKS.name))
+    publisher = KafkaPublisher(producer)
+    limits = IngestSettings(settings.partitions, settings.ingest_flush_ms / 1e3, settings.ingest_batch_rows, settings.ingest_ack_timeout_ms / 1e3)
+    ingest = Ingest(KafkaTickSink(publisher), SystemClock(), limits)
+    lifecycle.on_stop(publisher.close)
+    lifecycle.on_stop(ingest.drain)
+    return ingest
