@@ -9,10 +9,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deploy.local.broker import EmbeddedBroker
 from deploy.local.ports import free_ports
+from deploy.local.settings import PORTS
 from deploy.local.valkey import EmbeddedValkey
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,6 +23,28 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def shared_jars_dir() -> Path:
     """Kafka's jars for tests: the folder named by SIGNALBOX_JARS_DIR, or the clone's own data folder."""
     return Path(os.environ.get("SIGNALBOX_JARS_DIR") or REPOSITORY / ".signalbox" / "jars")
+
+
+def stack_environment(home: Path, **changes: str) -> dict[str, str]:
+    """An environment for a stack of its own: free ports, its data folder, the jars shared with the other tests."""
+    ours = {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "RUN_SECONDS", "MAKEFLAGS", "MAKELEVEL"}
+    inherited = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("SIGNALBOX_")}
+    ports = {port.setting: str(number) for port, number in zip(PORTS.values(), free_ports(len(PORTS)), strict=True)}
+    return {**inherited, **ports, "SIGNALBOX_HOME": str(home), "SIGNALBOX_JARS_DIR": str(shared_jars_dir()), "COLUMNS": "400", **changes}
+
+
+def processes_of(home: Path) -> list[str]:
+    """Pid and name of the processes that belong to the stack on this data folder; zombies do not count."""
+    return [f"{process.pid} {process.name()}" for process in psutil.process_iter() if _belongs_to(process, home)]
+
+
+def _belongs_to(process: psutil.Process, home: Path) -> bool:
+    try:
+        # Valkey writes its title over its environment, but works in its folder.
+        ours = process.environ().get("SIGNALBOX_HOME") == str(home) or Path(process.cwd()).is_relative_to(home)
+        return ours and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def new_broker(home: Path) -> EmbeddedBroker:

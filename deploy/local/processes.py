@@ -73,7 +73,7 @@ def stack_phases(settings: StackSettings) -> list[Phase]:
     # Last, because what a feed sends before everyone listens would be history, not movement.
     feeds = _python(settings, env, "feeds", "services.prices.feeds")
     return [
-        Phase(_embedded_servers(settings)),
+        Phase(embedded_servers(settings)),
         Phase([*python, _envoy(settings, env)], before=lambda: create_topics(settings)),
         Phase([feeds]),
     ]
@@ -101,7 +101,8 @@ def partitions(env: Mapping[str, str] | None = None) -> int:
     return int(text)
 
 
-def _embedded_servers(settings: StackSettings) -> list[Process]:
+def embedded_servers(settings: StackSettings) -> list[Process]:
+    """Kafka and Valkey, unless a setting names others."""
     servers = []
     if settings.kafka is None:
         broker = EmbeddedBroker(settings.home, settings.ports["kafka"], settings.ports["kafka_controller"])

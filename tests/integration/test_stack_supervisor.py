@@ -19,7 +19,7 @@ from deploy.local.errors import NotReady, ProcessDied
 from deploy.local.processes import Phase, Process
 from deploy.local.progress import Progress
 from deploy.local.supervisor import Stopped, Supervisor
-from tests.servers import REPOSITORY
+from tests.servers import REPOSITORY, processes_of, stack_environment
 
 #: Says in a shared journal when it is up and when it ends; ready once its file is there.
 WORKER = """
@@ -167,6 +167,36 @@ def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     until(lambda: not any(_alive(pid) for pid in pids))
+
+
+EMBEDDED = """
+import io
+import pathlib, sys
+from rich.console import Console
+from deploy.local.processes import Phase, embedded_servers
+from deploy.local.progress import Progress
+from deploy.local.settings import StackSettings
+from deploy.local.supervisor import Supervisor
+settings = StackSettings.from_environment()
+stack = Supervisor([Phase(embedded_servers(settings))], Progress(Console(file=io.StringIO())), settings.run / "state.json")
+stack.start()
+print(*stack.pids(), flush=True)
+stack.watch()
+"""
+
+
+def test_kill_9_leaves_neither_java_nor_valkey_and_the_next_start_works(tmp_path: Path) -> None:
+    env = stack_environment(tmp_path)
+    for _ in range(2):
+        parent = subprocess.Popen([sys.executable, "-c", EMBEDDED], cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, text=True)
+        assert parent.stdout is not None
+        try:
+            assert parent.stdout.readline().split() == ["kafka", "valkey"]
+            assert len(processes_of(tmp_path)) == 3
+        finally:
+            parent.kill()
+            parent.wait()
+        until(lambda: processes_of(tmp_path) == [])
 
 
 def _alive(pid: int) -> bool:

@@ -1,0 +1,114 @@
+"""`make run` as a newcomer uses it: with figures, twice on the same folder, and ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers import REPOSITORY, processes_of, stack_environment
+
+#: The first run on a fresh folder compiles kernels and builds tables; two busy cores take their time.
+RUN_TIMEOUT_SECONDS = 280
+
+PROCESSES = {"kafka", "valkey", "prices", "analysis", "gateway", "prices-worker", "analysis-worker", "envoy", "feeds"}
+
+pytestmark = pytest.mark.timeout(700)
+
+
+def make(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=RUN_TIMEOUT_SECONDS, check=False)
+
+
+@contextmanager
+def make_run(env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`make run` as the leader of its own process group, as a terminal would start it; killed if the test fails."""
+    process = subprocess.Popen(["make", "run"], cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    watchdog = threading.Timer(RUN_TIMEOUT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+    pytest.fail(f"make run never said {words!r}, but:\n{said}")
+
+
+def test_make_run_counts_real_data_twice_on_the_same_folder(tmp_path: Path) -> None:
+    env = stack_environment(tmp_path, RUN_SECONDS="15")
+    for _ in range(2):
+        result = make(env, "run")
+        assert result.returncode == 0, result.stdout + result.stderr
+        summary = json.loads((REPOSITORY / "build" / "run-summary.json").read_text())
+        assert summary["ok"] is True
+        for figure in ("ticks_in", "bars", "indicator_values", "signals", "delivered", "seconds"):
+            assert summary[figure] > 0, summary
+        assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
+        assert processes_of(tmp_path) == []
+
+
+def test_ctrl_c_stops_everything_and_a_second_run_beside_the_first_is_refused(tmp_path: Path) -> None:
+    env = stack_environment(tmp_path)
+    with make_run(env) as first:
+        said = read_until(first, "Ctrl-C")
+        assert f"http://127.0.0.1:{env['SIGNALBOX_EDGE_PORT']}/" in said
+        second = make(env, "run")
+        assert second.returncode != 0
+        assert "another Signalbox (pid" in second.stdout
+        os.killpg(first.pid, signal.SIGINT)
+        first.wait(timeout=60)
+    assert processes_of(tmp_path) == []
+
+
+def test_up_status_logs_down_reset(tmp_path: Path) -> None:
+    env = stack_environment(tmp_path)
+    started = make(env, "up")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        status = subprocess.run(
+            [sys.executable, "-m", "deploy.local.cli", "status", "--json"], cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False
+        )
+        assert status.returncode == 0, status.stdout
+        processes = json.loads(status.stdout)["processes"]
+        assert {each["name"] for each in processes} >= {
+            "kafka",
+            "valkey",
+            "prices",
+            "analysis",
+            "gateway",
+            "prices-worker",
+            "analysis-worker",
+            "envoy",
+            "feeds",
+        }
+        assert all(each["ready"] and each["pid"] and each["restarts"] == 0 for each in processes)
+        again = make(env, "up")
+        assert again.returncode != 0
+        assert "already runs" in again.stderr
+        assert make(env, "reset", "YES=1").returncode != 0
+    finally:
+        stopped = make(env, "down")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert processes_of(tmp_path) == []
+    assert make(env, "reset", "YES=1").returncode == 0
+    assert not (tmp_path / "kafka").exists()
