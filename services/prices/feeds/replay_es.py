@@ -10,6 +10,7 @@ from services.prices.feeds.pacing import MAX_ROWS, Schedule, play
 from services.prices.feeds.ports import Int64Array, Step, Stored, TickRows, one_symbol
 from services.prices.feeds.shift import Start, resume, weeks_after
 from services.runtime.clock import Clock
+from services.runtime.columns import MAX_TIME_NS
 
 SYMBOL = "ES.XCME"
 
@@ -31,14 +32,14 @@ class ReplayEs:
         self._seq: Int64Array = np.arange(1, len(trades) + 1, dtype=np.int64)
 
     async def steps(self, stored: Stored) -> AsyncGenerator[Step, None]:
-        """History that is not stored yet, then loops without end."""
+        """History that is not stored yet, then loops, until the calendar of our records ends."""
         start = resume(self._trades.ts_event, self._live_row, stored)
         for step in self._history(start):
             yield step
             # Sending hundreds of thousands of rows must not keep the process from its other feeds.
             await self._clock.sleep(0)
         row, shift = max(start.row, self._live_row), start.shift
-        while True:
+        while self._time(-1, shift) < MAX_TIME_NS:
             async for step in self._loop(Start(row, shift)):
                 yield step
             row, shift = self._live_row, self._next_shift(shift)
