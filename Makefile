@@ -57,6 +57,11 @@ doctor: .venv/.synced ## What is missing or in the way
 protos: .venv/.synced ## Generate gen/ from protos/
 	@$(PYTHON) -m deploy.local.protos
 
+.PHONY: docs
+docs: .venv/.synced-dev protos ## Write the documents that are made from the code
+	$(PYTHON) -m services.runtime.topic_docs
+	$(PYTHON) -m deploy.local.settings_docs
+
 .PHONY: lint
 lint: .venv/.synced-dev protos ## ruff, mypy, import-linter, buf
 	.venv/bin/ruff format --check .

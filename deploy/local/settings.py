@@ -111,6 +111,8 @@ class StackSettings:
     def child_environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of every process: ours, with each setting said explicitly."""
         return {
+            # Here the logs are read by a person; whoever collects them asks for JSON.
+            "SIGNALBOX_LOG_FORMAT": "text",
             **(os.environ if env is None else env),
             **{port.setting: str(self.ports[name]) for name, port in PORTS.items()},
             "SIGNALBOX_HOME": str(self.home),

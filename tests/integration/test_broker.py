@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.broker import EmbeddedBroker, cluster_id_at
 from deploy.local.child import Child
-from deploy.local.errors import ChecksumError, ProcessDied
+from deploy.local.errors import ChecksumError, ProcessDied, SetupError
 from deploy.local.jars import ensure_jars, read_checksums, verify
 from deploy.local.ports import free_ports, is_free
 from tests.servers import new_broker, shared_jars_dir
@@ -95,6 +95,14 @@ def test_an_additional_jar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "jars" / "stowaway.jar").touch()
     with pytest.raises(ChecksumError, match="stowaway"):
         verify(tmp_path / "jars", read_checksums())
+
+
+def test_without_a_network_the_jars_are_missed_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(SetupError, match="Apache Kafka's jars could not be fetched") as caught:
+        ensure_jars(tmp_path / "jars")
+    assert "a network is needed for the first run only" in caught.value.hint
+    assert list((tmp_path / "jars").iterdir()) == []
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_our_broker(kafka: str, tmp_path: Path) -> None:
