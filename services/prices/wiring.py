@@ -26,6 +26,8 @@ _log = get_logger("prices")
 async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     """Runs the service until the process is told to stop."""
     register_memory_metrics()
+    listening = asyncio.Event()
+    lifecycle.ops.add_ready_check("grpc", lambda: None if listening.is_set() else "does not listen yet")
     await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (TICKS, BARS, SNAPSHOTS))
     bars = BarStore(settings.partitions, settings.bars_per_series)
     prices = PriceView(bars)
@@ -34,6 +36,7 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     server = await start_server(settings.host, settings.port, [(add_PricesServiceServicer_to_server, servicer, "signalbox.prices.v1.PricesService")])
     lifecycle.on_stop(server.stop)
     lifecycle.spawn(server.follow(lifecycle.ops), "health")
+    listening.set()
     _log.info("listening", host=settings.host, port=server.port, metrics_port=lifecycle.ops.port)
     await lifecycle.stopping.wait()
 

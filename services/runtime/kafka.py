@@ -22,7 +22,9 @@ _MAX_RECORD_BYTES = 8 << 20
 #: Memory for records not yet acknowledged; when it is full the source is not read further.
 _QUEUE_KBYTES = 64 << 10
 _POLL_S = 0.1
-_METADATA_TIMEOUT_S = 10.0
+_METADATA_TIMEOUT_S = 2.0
+_BOUNDS_ATTEMPTS = 40
+_BOUNDS_PAUSE_S = 0.25
 
 #: Topic and partition.
 Place = tuple[str, int]
@@ -249,8 +251,7 @@ class TopicReader:
             self._consumer.close()
 
     def _assign(self) -> None:
-        for place in places_of(self._consumer, self._topics):
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_METADATA_TIMEOUT_S)
+        for place, (low, high) in bounds_of(self._consumer, self._topics, self._stop).items():
             self._ends[place] = high
             self._positions[place] = max(low, self._start.get(place, low))
         self._consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in self._positions.items()])
@@ -324,16 +325,29 @@ def _bytes(value: object) -> bytes | None:
     return value if isinstance(value, bytes) else None if value is None else str(value).encode()
 
 
-def places_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
-    """All partitions of the topics. Raises Unavailable when the broker does not answer or a topic does not exist."""
+def bounds_of(client: Consumer, topics: Sequence[str], stop: threading.Event | None = None) -> dict[Place, tuple[int, int]]:
+    """First offset and end of each partition of the topics. Raises Unavailable when that cannot be learned in 40 attempts (10 to 90 s).
+
+    There are several attempts because a topic made a moment ago has no leader yet. stop: ends the waiting.
+    """
+    stop = stop or threading.Event()
+    problem = ""
+    for _ in range(_BOUNDS_ATTEMPTS):
+        try:
+            return {place: client.get_watermark_offsets(TopicPartition(*place), timeout=_METADATA_TIMEOUT_S) for place in _places(client, topics)}
+        except KafkaException as error:
+            problem = str(error.args[0])
+        if stop.wait(_BOUNDS_PAUSE_S):
+            break
+    raise Unavailable("Kafka", f"{', '.join(topics)}: {problem}")
+
+
+def _places(client: Consumer, topics: Sequence[str]) -> list[Place]:
     found: list[Place] = []
     for topic in topics:
-        try:
-            metadata = client.list_topics(topic, timeout=_METADATA_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise Unavailable("Kafka", str(error.args[0])) from error
+        metadata = client.list_topics(topic, timeout=_METADATA_TIMEOUT_S).topics[topic]
         if metadata.error is not None:
-            raise Unavailable(f"topic {topic}", metadata.error.str())
+            raise KafkaException(metadata.error)
         found += [(topic, partition) for partition in sorted(metadata.partitions)]
     return found
 
@@ -342,11 +356,7 @@ def tail_start(bootstrap: str, topic: str, rows: int) -> dict[Place, int]:
     """Where to begin to read the last `rows` records of each partition, for TopicReader's `start`. Raises Unavailable."""
     consumer = Consumer(_reader_config(bootstrap))
     try:
-        starts = {}
-        for place in places_of(consumer, [topic]):
-            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=_METADATA_TIMEOUT_S)
-            starts[place] = max(low, high - rows)
-        return starts
+        return {place: max(low, high - rows) for place, (low, high) in bounds_of(consumer, [topic]).items()}
     finally:
         consumer.close()
 

@@ -42,7 +42,6 @@ class Lifecycle:
         self._loop = asyncio.get_running_loop()
         self._callbacks: list[StopCallback] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        ops.add_ready_check("lifecycle", lambda: "stopping" if self.stopping.is_set() else None)
 
     def on_stop(self, callback: StopCallback) -> None:
         """`callback` is awaited after `main` has ended. The last one added is called first; all share the drain's limit."""
@@ -143,6 +142,7 @@ async def _until_stopped(lifecycle: Lifecycle, main: asyncio.Future[None]) -> No
     both: set[asyncio.Future[Any]] = {main, stopping}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    lifecycle.ops.add_ready_check("lifecycle", lambda: "stopping")
     if not main.done():
         await asyncio.wait({main}, timeout=_MAIN_SECONDS)
     if not main.done():

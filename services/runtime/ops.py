@@ -41,8 +41,8 @@ class OpsServer:
         self._live[name] = check
 
     def not_ready(self) -> dict[str, str]:
-        """Why the process is not ready, by check; empty when it is."""
-        return _failures(self._ready)
+        """Why the process is not ready, by check; empty when it is. Without any check it is not: it has said of nothing that it is there."""
+        return _failures(self._ready) if self._ready else {"start": "the process has not named what it needs yet"}
 
     def not_alive(self) -> dict[str, str]:
         """Why the process is not alive, by check; empty when it is."""
