@@ -1,0 +1,310 @@
+"""The bar engine of one partition: ticks in, bars out, as arrays.
+
+The rules, which tests/oracle.py states again in plain Python:
+
+- The order of ticks is (event time, source name, seq). Rows without seq come first among equals, in the order of arrival.
+- A lane is one source's rows of one symbol. Its watermark is the larger of its highest event time less the lateness bound and what the source asserted.
+  A lane opens with its first row, or when its source names the symbol in an assertion; it closes when the source ends. A symbol's watermark is
+  the least of its open lanes, the largest of all when every source has ended, and never falls.
+- A bar is final when the watermark reaches its end. A row is looked at in the order of arrival; when its one-second bar is final, it is late.
+- A duplicate has the source, symbol, replay shift and seq (not 0) of a row that is pending; the first to arrive stays. (The shift, because a replay
+  that begins again counts from one again.) A row that comes again after its bar is final is late.
+- Bars of a second are folded into those of 1m, 5m, 15m, 1h (UTC) and 1d (session); no tick, no bar. A row that would overflow the volume of one
+  of its bars is left out of all of them, and reported when its second is final.
+- A bar is marked with the largest SourceKind of its rows (one that holds a synthetic tick is synthetic) and the replay shift of its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.prices.engine.folding import advance, form
+from services.prices.engine.intake import OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots
+from services.prices.engine.layout import (
+    BAR,
+    CONTROL,
+    INT64_MAX,
+    INTERVAL_COUNT,
+    LANE,
+    NONE,
+    OUT,
+    PENDING,
+    SOURCE,
+    SYMBOL,
+    Ints,
+    Records,
+    Rows,
+    Sessions,
+    State,
+)
+from services.prices.engine.output import bar_columns, late_ticks
+from services.prices.instruments import MalformedSymbol, mic_of
+from services.prices.sessions import SessionTable
+from services.runtime.columns import BarColumns, InstrumentRef, LateColumns, TickColumns
+from services.runtime.errors import BadRecord
+from services.runtime.stream.state import pack_state, unpack_state
+
+#: Version of the bytes that `BarEngine.snapshot` makes.
+STATE_VERSION = 1
+
+#: Rows of output and slots of the pool at the start; both grow.
+_ROWS = 4096
+
+
+class Progress(NamedTuple):
+    """What one batch led to. bars: final, sorted by symbol, interval, ts_open; None = none. late: rows that changed no bar."""
+
+    bars: BarColumns | None
+    late: list[LateColumns]
+    duplicates: int
+
+
+class LastTrade(NamedTuple):
+    """The last trade of a symbol in the order of ticks, and its watermark; times UTC ns, price and size fixed point."""
+
+    instrument: InstrumentRef
+    price: int
+    size: int
+    ts_event: int
+    ts_recv: int
+    source_kind: int
+    replay_shift: int
+    watermark: int
+
+
+class BarEngine:
+    """Bars of the symbols of one partition. Results depend on what was put in, never on how it was cut into batches."""
+
+    def __init__(self, sessions: SessionTable, lateness_ns: int) -> None:
+        """lateness_ns: how far behind its lane's highest event time a row may come, >= 0."""
+        self._table = sessions
+        self._sessions = Sessions(sessions.starts, sessions.opens, sessions.closes)
+        self._lateness_ns = lateness_ns
+        self._instruments: list[InstrumentRef] = []
+        self._symbols: dict[str, int] = {}
+        self._sources: dict[str, int] = {}
+        self._lanes: dict[tuple[int, int], int] = {}
+        self._numbers: dict[tuple[str, tuple[InstrumentRef, ...]], tuple[int, Ints]] = {}
+        self._out = np.zeros(_ROWS, OUT)
+        self._state = _empty_state()
+        self._grow_pool(_ROWS)
+
+    def process(self, ticks: TickColumns) -> Progress:
+        """Take a batch. Raises BadRecord, with nothing changed, when it contradicts the digits known of an instrument."""
+        source, numbers = self._resolve(ticks)
+        late = self._ingest(ticks, source, numbers) if len(ticks) else []
+        if ticks.watermark or ticks.source_ended:
+            assert_watermark(source, ticks.watermark, ticks.source_ended, numbers, self._lateness_ns, self._state)
+        control = self._state.control[0]
+        out = self._collect(lambda start: advance(start, self._sessions, self._state, self._out), int(control["touched"]))
+        control["touched"] = 0
+        duplicates, control["duplicates"] = int(control["duplicates"]), 0
+        late += self._take_refused()
+        return Progress(bar_columns(out, self._instruments, live=False) if len(out) else None, late, duplicates)
+
+    def live_bars(self) -> BarColumns | None:
+        """The forming bars that changed since the last call, pending rows included; None = none changed."""
+        numbers = np.flatnonzero(self._known("live_changed"))
+        if not len(numbers):
+            return None
+        out = self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._out), len(numbers))
+        return bar_columns(out, self._instruments, live=True) if len(out) else None
+
+    def changed_trades(self) -> list[LastTrade]:
+        """The last trades of the symbols that got a trade or a watermark since the last call."""
+        numbers = np.flatnonzero(self._known("snapshot_changed") & self._known("traded"))
+        rows = self._state.symbols[numbers]
+        self._state.symbols["snapshot_changed"][numbers] = 0
+        columns = (rows[name].tolist() for name in ("price", "size", "ts", "recv", "kind", "shift", "watermark"))
+        return [LastTrade(self._instruments[number], *row) for number, row in zip(numbers.tolist(), zip(*columns, strict=True), strict=True)]
+
+    @property
+    def pending_rows(self) -> int:
+        """Rows whose second is not final yet."""
+        return len(self._state.pending) - int(self._state.control[0]["free_rows"])
+
+    def watermark(self, symbol: str) -> int:
+        """The symbol's watermark, UTC ns; 0 when nothing is known of it."""
+        number = self._symbols.get(symbol)
+        return 0 if number is None else int(self._state.symbols[number]["watermark"])
+
+    def snapshot(self) -> bytes:
+        """The whole state; `restore` of it goes on as if nothing had happened."""
+        count, state = len(self._instruments), self._state
+        slots = pending_slots(count, state)
+        arrays = {
+            "symbols": state.symbols[:count],
+            "bars": state.bars[:count],
+            "lanes": state.lanes[: len(self._lanes)],
+            "sources": state.sources[: len(self._sources)],
+            "pending": state.pending[slots],
+        }
+        meta = {"instruments": self._instruments, "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
+        return pack_state({name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}, meta)
+
+    def restore(self, data: bytes) -> None:
+        """Take over a state made by `snapshot`; on a new engine only. Raises StateError for other bytes."""
+        arrays, meta = unpack_state(data)
+        symbols, bars = arrays["symbols"].view(SYMBOL), arrays["bars"].view(BAR).reshape(-1, INTERVAL_COUNT)
+        lanes, sources = arrays["lanes"].view(LANE), arrays["sources"].view(SOURCE)
+        self._instruments = [InstrumentRef(*item) for item in meta["instruments"]]
+        self._symbols = {ref.symbol: number for number, ref in enumerate(self._instruments)}
+        self._sources = {name: number for number, name in enumerate(meta["sources"])}
+        self._lanes = {(int(lane["source"]), int(lane["symbol"])): number for number, lane in enumerate(lanes)}
+        pending = arrays["pending"].view(PENDING)
+        _link(symbols, pending)
+        symbols["calendar"] = [self._table.calendar_of(mic_of(ref.symbol)) for ref in self._instruments]
+        # Whoever watches may have missed what was published before: show everything again.
+        symbols["live_changed"], symbols["dirty_from"], symbols["snapshot_changed"] = 1, -1, 1
+        self._state = State(symbols, lanes, sources, bars, pending, np.zeros(1, CONTROL), np.zeros(len(symbols), np.int32))
+        control = self._state.control[0]
+        control["free"], control["refused"], control["arrival"], control["lanes"] = NONE, NONE, meta["arrival"], len(lanes)
+        self._numbers.clear()
+        self._grow_pool(_ROWS)
+
+    def _resolve(self, ticks: TickColumns) -> tuple[int, Ints]:
+        """Number of the source; numbers of symbol and lane of each instrument of the batch, shape (2, instruments)."""
+        key = (ticks.source, ticks.instruments)
+        found = self._numbers.get(key)
+        if found is None:
+            for ref in ticks.instruments:
+                self._check(ref)
+            source = self._source(ticks.source)
+            symbols = [self._symbol(ref) for ref in ticks.instruments]
+            numbers = np.array([symbols, [self._lane(source, symbol) for symbol in symbols]], np.int64).reshape(2, -1)
+            # A feed uses few tables of instruments; one that uses a new one each time must not fill the memory.
+            if len(self._numbers) >= _ROWS:
+                self._numbers.clear()
+            found = self._numbers[key] = source, numbers
+        return found
+
+    def _check(self, ref: InstrumentRef) -> None:
+        number = self._symbols.get(ref.symbol)
+        if number is not None and self._instruments[number] != ref:
+            raise BadRecord(f"instruments: expected the digits known of it, {self._instruments[number]}, was {ref}")
+        try:
+            mic_of(ref.symbol)
+        except MalformedSymbol as error:
+            raise BadRecord(str(error)) from error
+
+    def _source(self, name: str) -> int:
+        number = self._sources.get(name)
+        if number is None:
+            number = self._sources[name] = len(self._sources)
+            self._state = self._state._replace(sources=_longer(self._state.sources, number + 1))
+            rank = {source: position for position, source in enumerate(sorted(self._sources))}
+            self._state.sources["rank"][: len(rank)] = [rank[source] for source in self._sources]
+        return number
+
+    def _symbol(self, ref: InstrumentRef) -> int:
+        number = self._symbols.get(ref.symbol)
+        if number is None:
+            number = self._symbols[ref.symbol] = len(self._instruments)
+            self._instruments.append(ref)
+            state = self._state
+            self._state = state._replace(
+                symbols=_longer(state.symbols, number + 1), bars=_longer(state.bars, number + 1), touched=_longer(state.touched, number + 1)
+            )
+            row = self._state.symbols[number]
+            row["head"], row["tail"], row["lane"], row["dirty_from"] = NONE, NONE, NONE, INT64_MAX
+            row["calendar"] = self._table.calendar_of(mic_of(ref.symbol))
+        return number
+
+    def _lane(self, source: int, symbol: int) -> int:
+        number = self._lanes.get((source, symbol))
+        if number is None:
+            number = self._lanes[source, symbol] = len(self._lanes)
+            self._state = self._state._replace(lanes=_longer(self._state.lanes, number + 1))
+            row = self._state.lanes[number]
+            row["source"], row["symbol"], row["max_ts"] = source, symbol, NONE
+            row["next"], self._state.symbols[symbol]["lane"] = self._state.symbols[symbol]["lane"], number
+            self._state.control[0]["lanes"] = len(self._lanes)
+        return number
+
+    def _ingest(self, ticks: TickColumns, source: int, numbers: Ints) -> list[LateColumns]:
+        self._grow_pool(len(ticks))
+        rows = Rows(ticks.instrument, ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq)
+        reasons = np.zeros(len(ticks), np.int32)
+        if not ingest(rows, source, ticks.source_kind, ticks.replay_shift, numbers, self._lateness_ns, self._state, reasons):
+            return []
+        not_taken = np.flatnonzero(reasons)
+        return [LateColumns(ticks.take(not_taken), reasons[not_taken])]
+
+    def _grow_pool(self, rows: int) -> None:
+        """Make room for this many rows."""
+        state = self._state
+        if state.control[0]["free_rows"] >= rows:
+            return
+        old = len(state.pending)
+        self._state = state._replace(pending=_longer(state.pending, old + rows))
+        free_slots(old, len(self._state.pending), self._state)
+
+    def _collect(self, kernel: Callable[[int], tuple[int, int]], total: int) -> Records:
+        """Run a kernel that stops when the output is full until it has done everything."""
+        parts, done = [self._out[:0]], 0
+        while done < total:
+            count, reached = kernel(done)
+            if count:
+                parts.append(self._out[:count].copy())
+            elif reached == done:
+                self._out = np.zeros(int(self._state.control[0]["needed"]), OUT)
+            done = reached
+        return parts[-1] if len(parts) <= 2 else np.concatenate(parts)
+
+    def _take_refused(self) -> list[LateColumns]:
+        """Rows that would have overflowed a volume."""
+        control, pending = self._state.control[0], self._state.pending
+        slots = []
+        slot, control["refused"] = int(control["refused"]), NONE
+        while slot != NONE:
+            slots.append(slot)
+            slot = int(pending[slot]["next"])
+        rows = pending[slots]
+        for slot in slots:
+            free_slots(slot, slot + 1, self._state)
+        return late_ticks(rows, OUT_OF_RANGE, self._instruments, list(self._sources))
+
+    def _known(self, column: str) -> NDArray[np.int32]:
+        changed: NDArray[np.int32] = self._state.symbols[column][: len(self._instruments)]
+        return changed
+
+
+def warm_up() -> None:
+    """Compile, or load from numba's cache, all compiled functions for the types that are used: seconds the first time."""
+    engine = BarEngine(SessionTable.utc_only(), 0)
+    one = np.ones(1, np.int64)
+    tick = TickColumns("warm-up", 3, (InstrumentRef("WARM.XSIM", 0, 0),), np.zeros(1, np.uint32), one, one, one, one, one, watermark=1)
+    engine.process(tick)
+    engine.live_bars()
+    engine.changed_trades()
+    engine.restore(engine.snapshot())
+
+
+def _empty_state() -> State:
+    symbols, lanes, sources = (np.zeros(16, dtype) for dtype in (SYMBOL, LANE, SOURCE))
+    control = np.zeros(1, CONTROL)
+    control["free"] = control["refused"] = NONE
+    return State(symbols, lanes, sources, np.zeros((16, INTERVAL_COUNT), BAR), np.zeros(0, PENDING), control, np.zeros(16, np.int32))
+
+
+def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The array, or a copy of it with room for so many rows and some more."""
+    if len(array) >= rows:
+        return array
+    longer = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def _link(symbols: Records, pending: Records) -> None:
+    """Link the rows as `pending_slots` ordered them into one list per symbol."""
+    ends = np.cumsum(symbols["rows"])
+    pending["next"] = np.arange(1, len(pending) + 1)
+    filled = symbols["rows"] > 0
+    pending["next"][ends[filled] - 1] = NONE
+    symbols["head"] = np.where(filled, ends - symbols["rows"], NONE)
+    symbols["tail"] = np.where(filled, ends - 1, NONE)

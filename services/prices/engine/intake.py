@@ -1,0 +1,336 @@
+"""Compiled: rows of a batch into the pending lists, and the watermarks.
+
+Rows hang in one list per symbol, in the order (ts, source name, seq, arrival) as long as they come in that order, which is the usual case and costs a
+constant per row. A list that got a row out of order, or perhaps one it holds already, is put in order at the end of the batch.
+"""
+
+# Compiled functions have no keyword-only arguments.
+# ruff: noqa: PLR0917
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from services.prices.engine.layout import INT64_MAX, NONE, SECOND_NS, Ints, Records, Rows, State
+
+#: 1970 to 2200, so that no sum of a time and a bar's length overflows.
+MAX_TIME_NS = 7_258_118_400 * SECOND_NS
+#: Vwap has four digits more than a price and must fit an int64.
+MAX_PRICE = INT64_MAX // 10_000
+#: How far a tick may be ahead of our clock when it reaches us.
+FUTURE_NS = 5 * SECOND_NS
+
+#: As in LateReason.
+BAR_FINAL, FUTURE, NOT_POSITIVE, OUT_OF_RANGE = 1, 2, 3, 4
+#: As in SourceKind.
+REPLAY = 2
+#: Bits of a symbol's `disorder`: its list is not in order; it may hold a row twice.
+UNSORTED, REPEATED = 1, 2
+
+
+@njit(cache=True)
+def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, lateness: int, state: State, reasons: NDArray[np.int32]) -> int:
+    """Take the rows of one batch one by one. Writes each row's LateReason, 0 = taken, and returns how many were not taken.
+
+    numbers: shape (2, instruments of the batch), symbols and lanes. lateness: ns. The pool needs as many free rows as the batch has.
+    """
+    others = np.empty(numbers.shape[1], np.int64)
+    for j in range(len(others)):
+        others[j] = _least_watermark(state.symbols[numbers[0, j]]["lane"], source, state, lateness)
+    refused = 0
+    for r in range(len(rows.instrument)):
+        reason = _why_unusable(rows, r, kind)
+        if reason == 0:
+            j = rows.instrument[r]
+            symbol, lane = state.symbols[numbers[0, j]], state.lanes[numbers[1, j]]
+            _touch(numbers[0, j], state)
+            if lane["open"] == 0:
+                lane["open"] = 1
+                state.sources[source]["ended"] = 0
+                _raise_watermark(symbol, min(others[j], _lane_watermark(lane, state, lateness)))
+            if (rows.ts_event[r] // SECOND_NS + 1) * SECOND_NS <= symbol["watermark"]:
+                reason = BAR_FINAL
+            else:
+                slot = _new_pending(rows, r, numbers[0, j], source, kind, shift, state)
+                _append(symbol, lane, slot, state)
+                _note_last(symbol, state.pending[slot], state.sources)
+            if rows.ts_event[r] > lane["max_ts"]:
+                lane["max_ts"] = rows.ts_event[r]
+                _raise_watermark(symbol, min(others[j], _lane_watermark(lane, state, lateness)))
+        reasons[r] = reason
+        refused += reason != 0
+    for at in range(state.control[0]["touched"]):
+        if state.symbols[state.touched[at]]["disorder"] != 0:
+            _put_in_order(state.symbols[state.touched[at]], state)
+    return refused
+
+
+@njit(cache=True)
+def assert_watermark(source: int, watermark: int, ended: bool, numbers: Ints, lateness: int, state: State) -> None:
+    """Apply a source's own watermark, and its end, to all its symbols. Lanes of the instruments it names are opened, unless it has ended."""
+    state.sources[source]["asserted"] = max(state.sources[source]["asserted"], watermark)
+    if ended:
+        state.sources[source]["ended"] = 1
+    if state.sources[source]["ended"] == 0:
+        for j in range(numbers.shape[1]):
+            state.lanes[numbers[1, j]]["open"] = 1
+    for number in range(state.control[0]["lanes"]):
+        lane = state.lanes[number]
+        if lane["source"] == source:
+            if ended:
+                lane["open"] = 0
+            _touch(lane["symbol"], state)
+            _raise_watermark(state.symbols[lane["symbol"]], _symbol_watermark(state.symbols[lane["symbol"]]["lane"], state, lateness))
+
+
+@njit(cache=True)
+def free_slots(first: int, end: int, state: State) -> None:
+    """Add slots of the pool to the free list."""
+    for slot in range(end - 1, first - 1, -1):
+        _free(slot, state)
+
+
+@njit(cache=True)
+def pending_slots(symbols: int, state: State) -> NDArray[np.int32]:
+    """Slots of all pending rows of the first `symbols` symbols, symbol by symbol, each in the order of its list."""
+    slots = np.empty(np.sum(state.symbols[:symbols]["rows"]), np.int32)
+    at = 0
+    for number in range(symbols):
+        slot = state.symbols[number]["head"]
+        for _ in range(state.symbols[number]["rows"]):
+            slots[at] = slot
+            slot = state.pending[slot]["next"]
+            at += 1
+    return slots
+
+
+@njit(cache=True)
+def _why_unusable(rows: Rows, r: int, kind: int) -> int:
+    ts = rows.ts_event[r]
+    if rows.price[r] <= 0 or rows.size[r] <= 0:
+        return NOT_POSITIVE
+    if ts < 0 or ts >= MAX_TIME_NS or rows.price[r] > MAX_PRICE:
+        return OUT_OF_RANGE
+    if kind != REPLAY and ts - FUTURE_NS > rows.ts_recv[r]:
+        return FUTURE
+    return 0
+
+
+@njit(cache=True)
+def _touch(number: int, state: State) -> None:
+    if state.symbols[number]["touched"] == 0:
+        state.symbols[number]["touched"] = 1
+        state.touched[state.control[0]["touched"]] = number
+        state.control[0]["touched"] += 1
+
+
+@njit(cache=True)
+def _raise_watermark(symbol: Any, watermark: int) -> None:
+    if watermark > symbol["watermark"]:
+        symbol["watermark"] = watermark
+        symbol["snapshot_changed"] = 1
+
+
+@njit(cache=True)
+def _lane_watermark(lane: Any, state: State, lateness: int) -> Any:
+    return max(lane["max_ts"] - lateness, state.sources[lane["source"]]["asserted"])
+
+
+@njit(cache=True)
+def _least_watermark(first: int, without: int, state: State, lateness: int) -> int:
+    """Least watermark of a symbol's open lanes but those of one source; INT64_MAX when there is none."""
+    least = INT64_MAX
+    number = first
+    while number != NONE:
+        lane = state.lanes[number]
+        if lane["open"] != 0 and lane["source"] != without:
+            least = min(least, _lane_watermark(lane, state, lateness))
+        number = lane["next"]
+    return least
+
+
+@njit(cache=True)
+def _symbol_watermark(first: int, state: State, lateness: int) -> int:
+    """Least watermark of the open lanes. When all sources have ended none holds back any longer: the largest of them."""
+    least = _least_watermark(first, NONE, state, lateness)
+    if least < INT64_MAX:
+        return least
+    largest = 0
+    number = first
+    while number != NONE:
+        largest = max(largest, _lane_watermark(state.lanes[number], state, lateness))
+        number = state.lanes[number]["next"]
+    return largest
+
+
+@njit(cache=True)
+def _new_pending(rows: Rows, r: int, number: int, source: int, kind: int, shift: int, state: State) -> Any:
+    """A slot of the pool that holds row r, not in any list yet."""
+    control = state.control[0]
+    slot = control["free"]
+    row = state.pending[slot]
+    control["free"] = row["next"]
+    control["free_rows"] -= 1
+    row["ts"] = rows.ts_event[r]
+    row["recv"] = rows.ts_recv[r]
+    row["price"] = rows.price[r]
+    row["size"] = rows.size[r]
+    row["seq"] = rows.seq[r]
+    row["arrival"] = control["arrival"]
+    row["shift"] = shift
+    row["source"] = source
+    row["kind"] = kind
+    row["symbol"] = number
+    row["next"] = NONE
+    control["arrival"] += 1
+    return slot
+
+
+@njit(cache=True)
+def _free(slot: int, state: State) -> None:
+    state.pending[slot]["next"] = state.control[0]["free"]
+    state.control[0]["free"] = slot
+    state.control[0]["free_rows"] += 1
+
+
+@njit(cache=True)
+def _append(symbol: Any, lane: Any, slot: int, state: State) -> None:
+    row = state.pending[slot]
+    if symbol["rows"] == 0:
+        symbol["head"] = slot
+        lane["max_seq"] = 0
+    else:
+        tail = state.pending[symbol["tail"]]
+        tail["next"] = slot
+        if _before(row, tail, state.sources):
+            symbol["disorder"] |= UNSORTED
+        if row["seq"] > 0 and (row["seq"] <= lane["max_seq"] or row["shift"] != lane["seq_shift"]):
+            symbol["disorder"] |= REPEATED
+    lane["max_seq"] = max(lane["max_seq"], row["seq"])
+    lane["seq_shift"] = row["shift"]
+    symbol["tail"] = slot
+    symbol["rows"] += 1
+    symbol["live_changed"] = 1
+    symbol["dirty_from"] = min(symbol["dirty_from"], row["ts"])
+
+
+@njit(cache=True)
+def _note_last(symbol: Any, row: Any, sources: Records) -> None:
+    if symbol["traded"] != 0 and _before(row, symbol, sources):
+        return
+    symbol["traded"] = 1
+    symbol["snapshot_changed"] = 1
+    symbol["ts"] = row["ts"]
+    symbol["recv"] = row["recv"]
+    symbol["price"] = row["price"]
+    symbol["size"] = row["size"]
+    symbol["seq"] = row["seq"]
+    symbol["arrival"] = row["arrival"]
+    symbol["shift"] = row["shift"]
+    symbol["source"] = row["source"]
+    symbol["kind"] = row["kind"]
+
+
+@njit(cache=True)
+def _before(a: Any, b: Any, sources: Records) -> bool:
+    """The order of ticks: time, name of the source, seq; arrival decides only where there is no seq."""
+    if a["ts"] != b["ts"]:
+        return bool(a["ts"] < b["ts"])
+    if a["source"] != b["source"]:
+        return bool(sources[a["source"]]["rank"] < sources[b["source"]]["rank"])
+    if a["seq"] != b["seq"]:
+        return bool(a["seq"] < b["seq"])
+    return bool(a["arrival"] < b["arrival"])
+
+
+@njit(cache=True)
+def _identity_before(a: Any, b: Any) -> bool:
+    if a["source"] != b["source"]:
+        return bool(a["source"] < b["source"])
+    if a["shift"] != b["shift"]:
+        return bool(a["shift"] < b["shift"])
+    if a["seq"] != b["seq"]:
+        return bool(a["seq"] < b["seq"])
+    return bool(a["arrival"] < b["arrival"])
+
+
+@njit(cache=True)
+def _put_in_order(symbol: Any, state: State) -> None:
+    """Sort a symbol's list and drop rows that it holds twice, all but the first to arrive."""
+    slots = np.empty(symbol["rows"], np.int32)
+    slot = symbol["head"]
+    for at in range(len(slots)):
+        slots[at] = slot
+        slot = state.pending[slot]["next"]
+    if symbol["disorder"] & REPEATED:
+        slots = _without_duplicates(_sort(slots, True, state), state)
+        _find_largest_seq(symbol["lane"], slots, state)
+    slots = _sort(slots, False, state)
+    for at in range(len(slots) - 1):
+        state.pending[slots[at]]["next"] = slots[at + 1]
+    state.pending[slots[-1]]["next"] = NONE
+    symbol["head"] = slots[0]
+    symbol["tail"] = slots[-1]
+    symbol["rows"] = len(slots)
+    symbol["disorder"] = 0
+
+
+@njit(cache=True)
+def _sort(slots: NDArray[np.int32], by_identity: bool, state: State) -> NDArray[np.int32]:
+    """Merge sort, bottom up: n log n whatever order the rows came in."""
+    other = np.empty_like(slots)
+    width = 1
+    while width < len(slots):
+        for low in range(0, len(slots), 2 * width):
+            _merge_runs(slots, other, low, width, by_identity, state)
+        slots, other = other, slots
+        width *= 2
+    return slots
+
+
+@njit(cache=True)
+def _merge_runs(slots: NDArray[np.int32], other: NDArray[np.int32], low: int, width: int, by_identity: bool, state: State) -> None:
+    middle, high = min(low + width, len(slots)), min(low + 2 * width, len(slots))
+    left, right = low, middle
+    for at in range(low, high):
+        take_right = left >= middle
+        if left < middle and right < high:
+            a, b = state.pending[slots[right]], state.pending[slots[left]]
+            take_right = _identity_before(a, b) if by_identity else _before(a, b, state.sources)
+        if take_right:
+            other[at] = slots[right]
+            right += 1
+        else:
+            other[at] = slots[left]
+            left += 1
+
+
+@njit(cache=True)
+def _without_duplicates(slots: NDArray[np.int32], state: State) -> NDArray[np.int32]:
+    kept = 1
+    for at in range(1, len(slots)):
+        a, b = state.pending[slots[kept - 1]], state.pending[slots[at]]
+        if b["seq"] > 0 and a["seq"] == b["seq"] and a["source"] == b["source"] and a["shift"] == b["shift"]:
+            state.control[0]["duplicates"] += 1
+            _free(slots[at], state)
+        else:
+            slots[kept] = slots[at]
+            kept += 1
+    return slots[:kept]
+
+
+@njit(cache=True)
+def _find_largest_seq(first: int, slots: NDArray[np.int32], state: State) -> None:
+    """Lower each lane's `max_seq` to what is pending: numbers that began again must not be looked at twice for ever."""
+    number = first
+    while number != NONE:
+        lane = state.lanes[number]
+        lane["max_seq"] = 0
+        for slot in slots:
+            if state.pending[slot]["source"] == lane["source"]:
+                lane["max_seq"] = max(lane["max_seq"], state.pending[slot]["seq"])
+        number = lane["next"]

@@ -1,0 +1,83 @@
+"""What the bar engine's state is made of: arrays of records, one row a symbol, a lane (source and symbol), a source, a pending tick.
+
+Nothing here is compiled. The compiled functions are in two files, and neither takes a function from the other, because numba's cache looks at the time
+stamp of one file only: compiled code would keep the old version of a function that was changed elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Records: TypeAlias = NDArray[np.void]
+Ints: TypeAlias = NDArray[np.int64]
+
+SECOND_NS = 1_000_000_000
+DAY_NS = 86400 * SECOND_NS
+INT64_MAX = 2**63 - 1
+#: Lengths of bars; the last is the session's, whatever its length.
+LENGTHS_NS = (SECOND_NS, 60 * SECOND_NS, 300 * SECOND_NS, 900 * SECOND_NS, 3600 * SECOND_NS, DAY_NS)
+#: Number of intervals.
+INTERVAL_COUNT = 6
+#: No row, no lane.
+NONE = -1
+
+#: A tick; `arrival` counts rows as they came, `shift` is the replay's, `kind` a SourceKind.
+_TICK = [("ts", "i8"), ("recv", "i8"), ("price", "i8"), ("size", "i8"), ("seq", "i8"), ("arrival", "i8"), ("shift", "i8"), ("source", "i4"), ("kind", "i4")]
+_PRICES = [(name, "i8") for name in ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "trade_count", "shift", "recv", "kind")]
+
+#: A row whose second is not final yet. Rows of a symbol are linked by `next`, free slots too.
+PENDING = np.dtype([*_TICK, ("next", "i4"), ("symbol", "i4")])
+#: A symbol: its list of pending rows; whether the list may be unsorted or hold a row twice; what changed since live bars and snapshots were taken
+#: (`dirty_from`: earliest row since then); its watermark; its last trade.
+SYMBOL = np.dtype(
+    [
+        *((name, "i4") for name in ("head", "tail", "rows", "lane", "calendar", "disorder", "touched", "live_changed", "snapshot_changed", "traded")),
+        ("watermark", "i8"),
+        ("dirty_from", "i8"),
+        *_TICK,
+    ]
+)
+#: A source's rows of one symbol. Lanes of a symbol are linked by `next`. `max_seq`: no row pending with this `seq_shift` has a larger one.
+LANE = np.dtype([("source", "i4"), ("symbol", "i4"), ("next", "i4"), ("open", "i4"), ("max_ts", "i8"), ("max_seq", "i8"), ("seq_shift", "i8")])
+#: A source: its own watermark, and the position of its name among all names.
+SOURCE = np.dtype([("asserted", "i8"), ("rank", "i4"), ("ended", "i4")])
+#: A forming bar; `trade_count` 0 = none, and `ts_close` is that of the one before. The notional is 128 bits in two limbs.
+BAR = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8")])
+#: A bar as it goes out. `interval`: position in LENGTHS_NS.
+OUT = np.dtype([("symbol", "i4"), ("interval", "i4"), *_PRICES, ("vwap", "i8")])
+#: One row. `free`, `refused`: heads of lists in the pool (rows that would overflow a volume); `needed`: rows of output the next symbol may need.
+CONTROL = np.dtype([(name, "i8") for name in ("free", "free_rows", "arrival", "lanes", "touched", "duplicates", "refused", "needed")])
+
+
+class State(NamedTuple):
+    """The state of one partition. bars has shape (symbols, INTERVAL_COUNT), touched lists symbols to look at; both as long as symbols."""
+
+    symbols: Records
+    lanes: Records
+    sources: Records
+    bars: Records
+    pending: Records
+    control: Records
+    touched: NDArray[np.int32]
+
+
+class Rows(NamedTuple):
+    """The columns of a batch, as in TickBatch."""
+
+    instrument: NDArray[np.uint32]
+    ts_event: Ints
+    ts_recv: Ints
+    price: Ints
+    size: Ints
+    seq: Ints
+
+
+class Sessions(NamedTuple):
+    """As in SessionTable."""
+
+    starts: Ints
+    opens: Ints
+    closes: Ints
