@@ -48,7 +48,7 @@ STOP_SECONDS = 10.0
 def jars_dir(home: Path) -> Path:
     """Where the jars are kept: SIGNALBOX_JARS_DIR, so that clones and tests can share, or the data folder."""
     shared = os.environ.get("SIGNALBOX_JARS_DIR")
-    return Path(shared) if shared else home / "jars"
+    return Path(shared).absolute() if shared else home / "jars"
 
 
 class EmbeddedBroker:

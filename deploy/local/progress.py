@@ -24,8 +24,11 @@ class Progress:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, text: str) -> Iterator[None]:
-        """A step of the work: a spinner after two seconds, and a line with its time when it took that long."""
+    def step(self, text: str, done: str = "") -> Iterator[None]:
+        """A step of the work: a spinner after two seconds, and a line with its time when it took that long.
+
+        done: what that line says, `text` when empty.
+        """
         self._text = text
         timer = threading.Timer(PATIENCE_SECONDS, self._show)
         timer.daemon = True
@@ -38,7 +41,7 @@ class Progress:
             self._hide()
         took = time.monotonic() - began
         if took > PATIENCE_SECONDS:
-            self.say(f"[green]✓[/] {text} [dim]({took:.0f} s)[/]")
+            self.say(f"[green]✓[/] {done or text} [dim]({took:.0f} s)[/]")
 
     def update(self, text: str) -> None:
         """Another word about the step that is under way."""

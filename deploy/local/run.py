@@ -109,7 +109,7 @@ def _measure(supervisor: Supervisor, settings: StackSettings, progress: Progress
     command = [sys.executable, "-m", "deploy.local.meter", "--url", url, "--seconds", str(seconds), "--out", str(SUMMARY)]
     client = Child.start("meter", command, log_path=settings.logs / "meter.log", env=dict(os.environ), cwd=REPOSITORY)
     try:
-        with progress.step(f"Counting what reaches a client for {seconds:g} s"):
+        with progress.step(f"Counting what reaches a client for {seconds:g} s", done="Counted"):
             supervisor.watch(done=lambda: client.exit_code() is not None)
     finally:
         code = client.exit_code()

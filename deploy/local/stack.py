@@ -87,7 +87,7 @@ def up(settings: StackSettings, progress: Progress) -> int:
             env={name: value for name, value in os.environ.items() if name != "RUN_SECONDS"},
             start_new_session=True,
         )
-    with progress.step("Starting the stack in the background"):
+    with progress.step("Starting the stack in the background", done="The stack is ready"):
         _wait_up(settings, progress, stack, log)
     return stack.pid
 
@@ -113,7 +113,7 @@ def down(settings: StackSettings, progress: Progress) -> bool:
     pid = lock.holder(settings.run)
     if not pid:
         return False
-    with progress.step("Stopping the stack"):
+    with progress.step("Stopping the stack", done="The stack has stopped"):
         os.kill(pid, signal.SIGTERM)
         try:
             psutil.Process(pid).wait(timeout=DOWN_SECONDS)

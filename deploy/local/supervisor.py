@@ -104,7 +104,8 @@ class Supervisor:
 
     def _start_phase(self, phase: Phase) -> None:
         slots = [self._slots[process.name] for process in phase.processes]
-        with self._progress.step(f"Starting {', '.join(slot.process.name for slot in slots)}"):
+        names = ", ".join(slot.process.name for slot in slots)
+        with self._progress.step(f"Starting {names}", done=f"{names} ready"):
             phase.before()
             for slot in slots:
                 self._raise_if_stopped()
@@ -205,7 +206,7 @@ class Supervisor:
         """Stop everything in reverse order: SIGTERM, SIGKILL after ten seconds. Leaves no process."""
         running = [slot for slot in reversed(self._slots.values()) if slot.child is not None]
         if running:
-            with self._progress.step("Stopping"):
+            with self._progress.step("Stopping", done="All stopped"):
                 for slot in running:
                     self._stop_one(slot)
         self._state_path.unlink(missing_ok=True)
