@@ -103,6 +103,14 @@ class BarColumns:
     def __len__(self) -> int:
         return len(self.instrument)
 
+    def take(self, rows: IndexColumn | IntColumn | NDArray[np.bool_]) -> BarColumns:
+        """The rows with these numbers, or where the mask is true, and only their instruments."""
+        columns = {name: getattr(self, name)[rows] for name in _BAR_COLUMNS}
+        used, instrument = np.unique(columns.pop("instrument"), return_inverse=True)
+        kept = tuple(self.instruments[i] for i in used)
+        ts_recv = self.ts_recv[rows] if len(self.ts_recv) else self.ts_recv
+        return BarColumns(kept, instrument.astype(np.uint32), **columns, ts_recv=ts_recv)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndicatorColumns:

@@ -36,10 +36,11 @@ def bar_columns(out: Records, instruments: Sequence[InstrumentRef], *, live: boo
 def late_ticks(rows: Records, reason: int, instruments: Sequence[InstrumentRef], sources: Sequence[str]) -> list[LateColumns]:
     """Pending rows as batches, one for each source, kind and shift, in the order of (source name, shift, kind), rows by symbol and time."""
     batches = sorted({(sources[row["source"]], int(row["shift"]), int(row["kind"]), int(row["source"])) for row in rows})
-    return [_late_batch(rows, reason, instruments, *batch) for batch in batches]
+    return [_late_batch(rows, reason, instruments, batch) for batch in batches]
 
 
-def _late_batch(rows: Records, reason: int, instruments: Sequence[InstrumentRef], name: str, shift: int, kind: int, source: int) -> LateColumns:
+def _late_batch(rows: Records, reason: int, instruments: Sequence[InstrumentRef], batch: tuple[str, int, int, int]) -> LateColumns:
+    name, shift, kind, source = batch
     rows = rows[(rows["source"] == source) & (rows["shift"] == shift) & (rows["kind"] == kind)]
     used, instrument = _by_symbol(rows["symbol"], instruments)
     order = np.lexsort((rows["arrival"], rows["seq"], rows["ts"], instrument))

@@ -1,0 +1,141 @@
+"""Ticks into bars, for one partition: decode, engine, encode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from signalbox.events.v1.bar_batch_pb2 import Snapshot
+from signalbox.events.v1.tick_batch_pb2 import Instrument, LateReason
+
+from services.prices import worker_metrics as metrics
+from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Progress
+from services.prices.sessions import SessionTable
+from services.runtime import topics
+from services.runtime.columns import INTERVALS, BarColumns, LateColumns, TickColumns, decode_ticks, encode_bars, encode_late
+from services.runtime.errors import BadRecord
+from services.runtime.headers import read_headers, record_headers
+from services.runtime.partitions import partition_of
+from services.runtime.stream.records import InputRecord, Output, derived_headers
+
+#: Rows in one record: at about 100 bytes each, well below the broker's limit of 1 MiB.
+MAX_ROWS = 4096
+
+
+class PricesProcessor:
+    """Implements the stream harness's Processor with a BarEngine."""
+
+    state_version = STATE_VERSION
+
+    def __init__(self, partition: int, partitions: int, sessions: SessionTable, lateness_ns: int, snapshot_interval_ns: int) -> None:
+        """partitions: of the market's topics. lateness_ns: as in BarEngine. snapshot_interval_ns: least time between two snapshots of a symbol."""
+        self._partition = partition
+        self._partitions = partitions
+        self._engine = BarEngine(sessions, lateness_ns)
+        self._snapshot_interval_ns = snapshot_interval_ns
+        self._snapshots_at_ns = 0
+        self._placed: set[str] = set()
+        self._last: InputRecord | None = None
+
+    def restore(self, state: bytes) -> None:
+        """Take over a state made by `snapshot`."""
+        self._engine.restore(state)
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return self._engine.snapshot()
+
+    def process(self, record: InputRecord) -> list[Output]:
+        """Final bars and late ticks that a batch of ticks leads to. Raises BadRecord, with nothing changed, for a record that cannot be used."""
+        ticks = self._decode(record)
+        begin = time.perf_counter()
+        progress = self._engine.process(ticks)
+        metrics.ENGINE_SECONDS.inc(time.perf_counter() - begin)
+        self._last = record
+        self._count(ticks, progress)
+        outputs = []
+        if progress.bars is not None:
+            for part, bars in enumerate(_bar_parts(progress.bars)):
+                outputs.append(self._output(topics.BARS, encode_bars(bars), derived_headers(record, topics.BARS.message, str(part) if part else "")))
+        for part, late in enumerate(part for batch in progress.late for part in _late_parts(batch)):
+            outputs.append(self._output(topics.LATE, encode_late(late), derived_headers(record, topics.LATE.message, str(part) if part else "")))
+        return outputs
+
+    def live(self, now_ns: int) -> list[Output]:
+        """Forming bars that changed and, not as often, snapshots. now_ns: UTC."""
+        outputs = []
+        bars = self._engine.live_bars()
+        if bars is not None:
+            for part, rows in enumerate(_bar_parts(bars)):
+                outputs.append(self._output(topics.LIVE_BARS, encode_bars(rows), self._live_headers(topics.LIVE_BARS.message, f"{now_ns}/{part}")))
+        if abs(now_ns - self._snapshots_at_ns) >= self._snapshot_interval_ns:
+            self._snapshots_at_ns = now_ns
+            outputs += [self._snapshot_output(trade, now_ns) for trade in self._engine.changed_trades()]
+            metrics.PENDING_ROWS.labels(str(self._partition)).set(self._engine.pending_rows)
+        return outputs
+
+    def _decode(self, record: InputRecord) -> TickColumns:
+        schema = read_headers(record.headers).schema
+        if schema and schema != topics.TICKS.message:
+            raise BadRecord(f"schema: expected {topics.TICKS.message}, was {schema}")
+        ticks = decode_ticks(record.value)
+        for ref in ticks.instruments:
+            if ref.symbol not in self._placed:
+                self._check_place(ref.symbol, record.partition)
+        return ticks
+
+    def _check_place(self, symbol: str, partition: int) -> None:
+        expected = partition_of(symbol, self._partitions)
+        if expected != partition:
+            raise BadRecord(f"partition: {symbol} belongs to {expected} of {self._partitions}, was in {partition}")
+        self._placed.add(symbol)
+
+    def _output(self, topic: topics.Topic, value: bytes, headers: list[tuple[str, bytes]], key: bytes | None = None) -> Output:
+        return Output(topic.name, self._partition, key, value, headers)
+
+    def _snapshot_output(self, trade: LastTrade, now_ns: int) -> Output:
+        symbol, price_digits, size_digits = trade.instrument
+        snapshot = Snapshot(
+            instrument=Instrument(symbol=symbol, price_digits=price_digits, size_digits=size_digits),
+            price=trade.price,
+            size=trade.size,
+            ts_event=trade.ts_event,
+            ts_recv=trade.ts_recv,
+            source_kind=trade.source_kind,  # type: ignore[arg-type]
+            replay_shift=trade.replay_shift,
+            watermark=trade.watermark,
+        )
+        headers = self._live_headers(topics.SNAPSHOTS.message, f"{symbol}/{now_ns}")
+        return self._output(topics.SNAPSHOTS, snapshot.SerializeToString(), headers, symbol.encode())
+
+    def _live_headers(self, schema: str, part: str) -> list[tuple[str, bytes]]:
+        """Those of the last record; after a restart there is none yet."""
+        if self._last is None:
+            return record_headers(schema, f"{topics.TICKS.name}/{self._partition}/restored/{part}")
+        return derived_headers(self._last, schema, part)
+
+    def _count(self, ticks: TickColumns, progress: Progress) -> None:
+        metrics.TICKS.inc(len(ticks))
+        metrics.DUPLICATES.inc(progress.duplicates)
+        for late in progress.late:
+            for reason, rows in enumerate(np.bincount(late.reason).tolist()):
+                if rows:
+                    metrics.LATE.labels(LateReason.Name(reason)).inc(rows)
+        if progress.bars is not None:
+            for interval in INTERVALS:
+                metrics.BARS.labels(str(interval)).inc(int(np.count_nonzero(progress.bars.interval == interval)))
+
+
+def _slices(rows: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, rows, MAX_ROWS):
+        yield np.arange(start, min(start + MAX_ROWS, rows))
+
+
+def _bar_parts(bars: BarColumns) -> list[BarColumns]:
+    return [bars] if len(bars) <= MAX_ROWS else [bars.take(rows) for rows in _slices(len(bars))]
+
+
+def _late_parts(late: LateColumns) -> list[LateColumns]:
+    return [late] if len(late.ticks) <= MAX_ROWS else [LateColumns(late.ticks.take(rows), late.reason[rows]) for rows in _slices(len(late.ticks))]
