@@ -49,7 +49,7 @@ def parse(value: bytes) -> list[tuple[int, int]]:
 class ToySettings(StreamWorkerSettings):
     """Settings of the toy worker."""
 
-    app: str = "toy"
+    app: str = Field("toy", validation_alias="TOY_APP")
     metrics_port: int = Field(0, validation_alias="TOY_METRICS_PORT")
 
 

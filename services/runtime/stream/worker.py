@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from confluent_kafka import KafkaException, Producer
@@ -14,6 +15,7 @@ from services.runtime.headers import RecordHeaders
 from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
+from services.runtime.retries import RetryPolicy, retry
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.checkpoint import CheckpointReader, CheckpointWriter, Found
@@ -44,6 +46,8 @@ _REVOKE_SECONDS = 3.0
 _DRAIN_SECONDS = 3.0
 #: Seconds for Faust to leave, at the end.
 _LEAVE_SECONDS = 4.0
+#: The leader of a partition may be changing at this moment; more than that and the process ends.
+_READ_AGAIN = RetryPolicy(attempts=4, first_s=0.2, cap_s=2.0)
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _CHECKPOINT_SHARE = 0.1
 
@@ -183,7 +187,7 @@ class StreamWorker:
         self._assignments += 1
         number = self._assignments
         begin = self._clock.monotonic_ns()
-        found = await asyncio.to_thread(self._checkpoints.read, sorted(assignment.partitions))
+        found = await retry("read checkpoints", partial(asyncio.to_thread, self._checkpoints.read, sorted(assignment.partitions)), (StartFailed,), _READ_AGAIN)
         if number != self._assignments or self._draining:
             return  # revoked again while the checkpoints were read
         self._pipelines = {partition: self._open(partition, found[partition], assignment.generation) for partition in sorted(found)}
