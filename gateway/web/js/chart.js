@@ -1,19 +1,20 @@
 // Candles, volume, indicators and signal marks of one series, drawn with Lightweight Charts.
 
 import {
-  CandlestickSeries, ColorType, createChart, createSeriesMarkers, createTextWatermark, CrosshairMode, HistogramSeries, LineSeries,
+  CandlestickSeries, ColorType, createChart, createSeriesMarkers, createTextWatermark, CrosshairMode, HistogramSeries,
 } from "../vendor/lightweight-charts.standalone.production.mjs";
-import { barTime, clock, day, priceDigits } from "./format.js";
+import { clock, day, number, priceDigits, weekday } from "./format.js";
 import { IndicatorLines } from "./chart_lines.js";
 import { nextFrame } from "./frame.js";
 import { THEME } from "./theme.js";
 
 //: With more changes than this in one frame (a tab that was hidden), drawing everything anew is cheaper.
 const MANY = 240;
-const MARKS_SHOWN = 160;
 const RIGHT_OFFSET = 6;
 
 const seconds = (ms) => Math.floor(ms / 1000);
+/** Two decimals, more only for what would show as nothing. */
+const priceFormatter = (value) => number(value, value !== 0 && Math.abs(value) < 0.01 ? priceDigits(value) : Math.abs(value) < 1 ? 2 : priceDigits(value));
 const candle = (bar) => ({ time: seconds(bar.t), open: bar.o, high: bar.h, low: bar.l, close: bar.c });
 const column = (bar) => ({ time: seconds(bar.t), value: bar.v ?? 0, color: bar.c >= bar.o ? THEME.upFaint : THEME.downFaint });
 
@@ -34,7 +35,7 @@ function options(narrow) {
     },
     rightPriceScale: { borderColor: THEME.border, scaleMargins: { top: narrow ? 0.24 : 0.14, bottom: 0.2 }, minimumWidth: narrow ? 56 : 72 },
     timeScale: { borderColor: THEME.border, timeVisible: true, rightOffset: RIGHT_OFFSET, minBarSpacing: 0.6 },
-    localization: { locale: "en-GB" },
+    localization: { locale: "en-GB", priceFormatter },
     handleScroll: { vertTouchDrag: false },
   };
 }
@@ -102,11 +103,11 @@ export class ChartView {
   }
 
   drawMarks() {
-    const { series, chartSignals } = this.#market;
+    const { series, marks } = this.#market;
     const oldest = series.bars[0]?.t;
-    const shown = oldest === undefined ? [] : [...chartSignals.values()].filter((signal) => signal.t >= oldest);
+    const shown = oldest === undefined ? [] : marks.of(series.symbol, series.interval).filter((signal) => signal.t >= oldest);
     shown.sort((a, b) => a.t - b.t);
-    this.#marks.setMarkers(shown.slice(-MARKS_SHOWN).map(toMarker));
+    this.#marks.setMarkers(shown.map(toMarker));
   }
 
   follow() {
@@ -202,7 +203,7 @@ export class ChartView {
 }
 
 function crosshairTime(ms, interval) {
-  return interval === "1d" ? day(ms) : `${barTime(ms, "1d")} ${clock(ms)} UTC`;
+  return interval === "1d" ? day(ms) : `${weekday(ms)} ${clock(ms)} UTC`;
 }
 
 function toMarker(signal) {

@@ -99,10 +99,9 @@ export function barTime(ms, interval) {
   return `${shortDay(ms)} ${interval === "1s" ? text : text.slice(0, 5)}`;
 }
 
-/** How fast recorded time passes: 60×, or days a second where whole days fly by. */
+/** How fast recorded time passes: 60×. */
 export function speed(ratio) {
   if (!known(ratio) || ratio <= 0) return "";
-  if (ratio >= 20000) return `${compact(Math.max(1, Math.round(ratio / 86400)))} d/s`;
   if (ratio > 0.95 && ratio < 1.05) return "1×";
   return ratio < 10 ? `${fixed(1).format(ratio)}×` : `${fixed(0).format(ratio)}×`;
 }

@@ -1,8 +1,11 @@
 // What the crosshair points at, or the newest bar: time, prices, indicator values, signals.
 
 import { barTime, clock, compact, number, percent, price, signed, weekday, whole } from "./format.js";
-import { el, setText } from "./dom.js";
+import { el, setData, setText } from "./dom.js";
 import { words } from "./signalbook.js";
+
+//: Left out on a narrow screen, where the legend would hide the candles.
+const MINOR = new Set(["vw", "n"]);
 
 export class Legend {
   #root;
@@ -19,7 +22,7 @@ export class Legend {
     const [when, prices] = this.#rows;
     when.append(this.#cell("time", "legend-time num"), this.#cell("original", "legend-original num"), this.#cell("state", "legend-state"));
     for (const [key, label] of [["o", "O"], ["h", "H"], ["l", "L"], ["c", "C"], ["change", ""], ["v", "Vol"], ["vw", "VWAP"], ["n", "Trades"]]) {
-      prices.append(el("span", { class: "pair" }, label ? el("span", { class: "key" }, label) : null, this.#cell(key, "num")));
+      prices.append(el("span", { class: MINOR.has(key) ? "pair pair-minor" : "pair" }, label ? el("span", { class: "key" }, label) : null, this.#cell(key, "num")));
     }
   }
 
@@ -38,8 +41,9 @@ export class Legend {
     for (const label of this.#panes.children) label.style.top = `${(tops[Number(label.dataset.pane)] ?? 0) + 4}px`;
   }
 
-  /** Shows `bar` (null: nothing yet); `newest` when it is not chosen by the crosshair. */
-  show(bar, before, values, signals, interval) {
+  /** Shows `bar` (null: nothing yet); `chosen` when the crosshair is on it. */
+  show(bar, before, values, signals, interval, chosen) {
+    setData(this.#root, "chosen", String(chosen));
     this.#root.hidden = bar === null;
     if (!bar) return;
     this.#root.dataset.t = String(bar.t);

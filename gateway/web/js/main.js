@@ -26,7 +26,7 @@ const topBar = new TopBar(market);
 const notice = new ConnectionNotice(market, socket);
 const stage = new Stage(market, (interval) => show(market.series.symbol, interval));
 const seconds = (wanted) => subscriptions.wantSeconds(wanted);
-const watchList = new WatchList(byId("watch"), { empty: byId("watch-empty"), count: byId("watch-count") }, market, (symbol) => choose(symbol));
+const watchList = new WatchList({ list: byId("watch"), empty: byId("watch-empty"), count: byId("watch-count") }, market, (symbol) => choose(symbol));
 const signalList = new SignalList({ list: byId("signals"), empty: byId("signals-empty"), filters: byId("filters") }, market, (signal) => jump(signal), seconds);
 const tape = new Tape(byId("tape"), byId("tape-empty"), market);
 const system = new SystemPanel({ list: byId("processes"), flows: byId("flows"), state: byId("system-state") }, (status) => topBar.system(status));
@@ -74,7 +74,11 @@ function drawVeil(refusal = null) {
   else if (last && (historyLoaded || market.series.bars.length > 1)) stage.veil(null);
   else if (socket.state !== "open") stage.veil("busy", "Connecting", "The chart appears as soon as the stream answers.");
   else if (!historyLoaded) stage.veil("busy", `Loading ${symbol}`, `the last bars of ${interval}`);
-  else stage.veil("wait", "Waiting for the first bar", `${symbol} has no ${interval} bar yet; it appears here when the first trade of a bar comes.`);
+  else stage.veil("wait", "Waiting for the first bar", `${symbol} has no ${interval} bar yet. It appears here with the first trade.${unlisted(symbol)}`);
+}
+
+function unlisted(symbol) {
+  return market.quotes.get(symbol).source === null ? " Nothing is kept for this symbol: is it spelt as you want it (ticker dot market, for instance AAPL.XNAS)?" : "";
 }
 
 function connectionChanged(state, detail) {
@@ -101,7 +105,7 @@ market.on("history", ({ id }) => {
 });
 market.on("refused", (error) => {
   if (error.id === subscriptions.chartId) drawVeil(error);
-  else notice.refused(error);
+  else if (!error.id?.startsWith("ticks-")) notice.refused(error);
 });
 market.on("gap", () => system.lost(market.counters.holes + market.counters.dropped));
 market.on("bars", throttled("veil", 300, () => drawVeil()));
@@ -117,7 +121,7 @@ addEventListener("hashchange", () => {
 const route = readRoute();
 show(route.symbol ?? DEFAULT_SYMBOL, wanted);
 socket.connect();
-loadSeries(market, () => {
+loadSeries(market, (symbols) => subscriptions.watch(symbols), () => {
   const best = bestInterval(market.quote(market.series.symbol), market.series.interval);
   if (best !== market.series.interval && INTERVALS.includes(best)) show(market.series.symbol, best);
   else stage.drawQuote();

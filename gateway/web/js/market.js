@@ -3,18 +3,17 @@
 import { LatencyMeter } from "./latency.js";
 import { Quote } from "./quotes.js";
 import { BarSeries, toBar } from "./series.js";
-import { SignalBook, toSignal } from "./signalbook.js";
+import { SignalBook, SignalMarks, toSignal } from "./signalbook.js";
 
 const TAPE = 60;
-const MARKS = 1200;
 
 export class Market extends EventTarget {
   quotes = new Map();
   signals = new SignalBook();
+  marks = new SignalMarks();
   latency = new LatencyMeter();
   /** The series on the chart. */
   series = null;
-  chartSignals = new Map();
   tape = [];
   counters = { messages: 0, ticks: 0, holes: 0, dropped: 0 };
   lastMessageAt = 0;
@@ -22,7 +21,6 @@ export class Market extends EventTarget {
   /** Begins another chart; its bars come with the next subscription. */
   show(symbol, interval) {
     this.series = new BarSeries(symbol, interval);
-    this.chartSignals = new Map(this.signals.list.filter((s) => s.symbol === symbol && s.interval === interval).map((s) => [s.key, s]));
     this.tape = [];
     this.quote(symbol);
   }
@@ -32,9 +30,15 @@ export class Market extends EventTarget {
     if (!quote) {
       quote = new Quote(symbol);
       this.quotes.set(symbol, quote);
-      this.#emit("symbols");
     }
     return quote;
+  }
+
+  /** What /v1/series says of a symbol. */
+  list(symbol, interval, source) {
+    const quote = this.quote(symbol);
+    quote.list(interval, source);
+    this.#emit("quote", symbol);
   }
 
   /** Takes in a frame. */
@@ -63,7 +67,7 @@ export class Market extends EventTarget {
 
   #tick(message, now) {
     this.counters.ticks += 1;
-    if (!message.h && message.ts_recv) this.latency.sample(message.ts_recv);
+    if (!message.hist && message.ts_recv) this.latency.sample(message.ts_recv);
     this.quote(message.S).tick(message, now);
     this.#emit("quote", message.S);
     if (this.series?.symbol !== message.S) return;
@@ -73,7 +77,7 @@ export class Market extends EventTarget {
   }
 
   #bar(message, final, now) {
-    if (!final && !message.h && message.ts_recv) this.latency.sample(message.ts_recv);
+    if (!final && !message.hist && message.ts_recv) this.latency.sample(message.ts_recv);
     this.quote(message.S).bar(message, final, now);
     this.#emit("quote", message.S);
     if (this.#isShown(message) && this.series.put(toBar(message, final))) this.#emit("bars");
@@ -87,14 +91,8 @@ export class Market extends EventTarget {
 
   #signal(message) {
     const signal = toSignal(message);
-    if (this.#isShown(message)) this.#mark(signal);
+    if (this.marks.put(signal) && this.#isShown(message)) this.#emit("marks");
     if (this.signals.put(signal)) this.#emit("signal", signal);
-  }
-
-  #mark(signal) {
-    this.chartSignals.set(signal.key, signal);
-    if (this.chartSignals.size > MARKS) this.chartSignals.delete(this.chartSignals.keys().next().value);
-    this.#emit("marks");
   }
 
   #gap(message) {

@@ -50,6 +50,13 @@ class ReplayClock {
     if (now - last.now > 3000) return 0;
     return last.now - first.now < 1500 ? null : (last.original - first.original) / (last.now - first.now);
   }
+
+  /** Steps a second, for a replay of sessions, where the hours between them say nothing. */
+  get stepsPerSecond() {
+    const [first] = this.#samples;
+    const last = this.#samples[this.#samples.length - 1];
+    return (1000 * (this.#samples.length - 1)) / (last.now - first.now);
+  }
 }
 
 export class Quote {
@@ -71,11 +78,18 @@ export class Quote {
     this.symbol = symbol;
   }
 
+  /** It is kept at this interval. */
+  list(interval, source) {
+    this.intervals.add(interval);
+    if (interval !== "1d") this.intraday = true;
+    this.source ??= source;
+  }
+
   tick(message, now) {
     this.#seen(message);
     this.#tickAt = now;
     this.intraday = true;
-    if (typeof message.replay_of === "number" && !message.h) this.replay.put(message.replay_of, now);
+    if (typeof message.replay_of === "number" && !message.hist) this.replay.put(message.replay_of, now);
     if (message.t >= this.time) this.#move(message.p, message.t);
   }
 
@@ -84,7 +98,7 @@ export class Quote {
     this.intervals.add(message.i);
     const daily = message.i === "1d";
     if (!daily) this.intraday = true;
-    if (typeof message.replay_of === "number" && !message.h && (!daily || !this.intraday) && now - this.#tickAt > TICKS_LEAD_MS) {
+    if (typeof message.replay_of === "number" && !message.hist && (!daily || !this.intraday) && now - this.#tickAt > TICKS_LEAD_MS) {
       this.replay.put(message.replay_of, now);
     }
     if (final) this.#final(message, daily);

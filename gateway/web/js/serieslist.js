@@ -2,11 +2,13 @@
 
 import { field, getJson } from "./system.js";
 
-const AGAIN_MS = 3000;
-const REFRESH_MS = 30_000;
+const AGAIN_MS = 2000;
+const REFRESH_MS = 10_000;
 const INTERVAL_NAMES = { INTERVAL_1S: "1s", INTERVAL_1M: "1m", INTERVAL_5M: "5m", INTERVAL_15M: "15m", INTERVAL_1H: "1h", INTERVAL_1D: "1d" };
 const INTERVAL_NUMBERS = [null, "1s", "1m", "5m", "15m", "1h", "1d"];
 const SOURCE_NAMES = { SOURCE_KIND_LIVE: "live", SOURCE_KIND_REPLAY: "replay", SOURCE_KIND_SYNTHETIC: "synthetic", 1: "live", 2: "replay", 3: "synthetic" };
+
+const intervalName = (interval) => INTERVAL_NAMES[interval] ?? INTERVAL_NUMBERS[interval];
 
 async function pages() {
   const all = [];
@@ -19,28 +21,24 @@ async function pages() {
   return all;
 }
 
-function note(market, series) {
-  const quote = market.quote(series.symbol);
-  const interval = INTERVAL_NAMES[series.interval] ?? INTERVAL_NUMBERS[series.interval];
-  if (interval) quote.intervals.add(interval);
-  if (interval && interval !== "1d") quote.intraday = true;
-  quote.source ??= SOURCE_NAMES[field(series, "source_kind")] ?? null;
-}
-
-/** Fills the watch list; calls `onLoaded` after the first answer with symbols. The list stays fresh: a new feed appears without a reload. */
-export async function loadSeries(market, onLoaded) {
+/**
+ * Fills the watch list: calls `onSymbols(all)` after each answer and `onFirst()` once, after the first that has symbols. Asks again and again, so that a new feed
+ * appears without a reload.
+ */
+export async function loadSeries(market, onSymbols, onFirst) {
   let wait = AGAIN_MS;
   try {
     const all = await pages();
-    for (const series of all) note(market, series);
+    for (const series of all) market.list(series.symbol, intervalName(series.interval), SOURCE_NAMES[field(series, "source_kind")] ?? null);
+    onSymbols([...new Set(all.map((series) => series.symbol))]);
     if (all.length > 0) {
-      onLoaded?.();
-      onLoaded = null;
+      onFirst?.();
+      onFirst = null;
       wait = REFRESH_MS;
     }
   } catch (error) {
-    // The stream names the symbols too; the system panel says which process does not answer.
+    // The system panel says which process does not answer; the chart does not need the list.
     console.debug("series not listed", error);
   }
-  setTimeout(() => loadSeries(market, onLoaded), wait);
+  setTimeout(() => loadSeries(market, onSymbols, onFirst), wait);
 }

@@ -24,7 +24,8 @@ export function words(type) {
 export function toSignal(message) {
   return {
     key: `${message.S}|${message.i}|${message.t}|${message.type}`, symbol: message.S, interval: message.i, t: message.t, tc: message.tc ?? message.t,
-    type: message.type, up: message.dir !== "down", price: message.p, strength: message.strength, source: message.source, history: message.h === true,
+    type: message.type, up: message.dir !== "down", price: message.p, strength: message.strength, source: message.source, history: message.hist === true,
+    replayOf: message.replay_of,
   };
 }
 
@@ -44,5 +45,28 @@ export class SignalBook {
     this.#keys.add(signal.key);
     while (this.list.length > KEEP) this.#keys.delete(this.list.pop().key);
     return true;
+  }
+}
+
+//: As many marks as a chart can bear.
+const MARKS_A_SERIES = 160;
+
+/** The newest signals of each series, for the marks on its chart. */
+export class SignalMarks {
+  #series = new Map();
+
+  /** Returns whether the signal is new. */
+  put(signal) {
+    const name = `${signal.symbol}|${signal.interval}`;
+    if (!this.#series.has(name)) this.#series.set(name, new Map());
+    const marks = this.#series.get(name);
+    if (marks.has(signal.key)) return false;
+    marks.set(signal.key, signal);
+    if (marks.size > MARKS_A_SERIES) marks.delete(marks.keys().next().value);
+    return true;
+  }
+
+  of(symbol, interval) {
+    return [...(this.#series.get(`${symbol}|${interval}`)?.values() ?? [])];
   }
 }

@@ -1,7 +1,7 @@
 // The list of signals and the tape of trades.
 
 import { el, setAttr, setText } from "./dom.js";
-import { barTime, clockMillis, number, price, splitSymbol } from "./format.js";
+import { barTime, clock, clockMillis, number, price, splitSymbol, weekday } from "./format.js";
 import { nextFrame, throttled } from "./frame.js";
 import { words } from "./signalbook.js";
 
@@ -12,6 +12,10 @@ const FILTERS = [
   ["1m", "1m", "Signals of one-minute bars"],
   ["1d", "1d", "Signals of daily bars"],
 ];
+
+function originally(signal) {
+  return signal.replayOf === undefined ? null : `Replay of ${weekday(signal.replayOf)}${signal.interval === "1d" ? "" : ` ${clock(signal.replayOf)} UTC`}`;
+}
 
 function signalRow(signal) {
   const [name, what] = words(signal.type);
@@ -25,7 +29,7 @@ function signalRow(signal) {
     el("span", { class: "signal-name" }, name), el("span", { class: "signal-price num" }, price(signal.price)),
     el("span", { class: "signal-what" }, what), meter,
     el("span", { class: "signal-where" }, el("b", {}, ticker), ` ${venue} · ${signal.interval}`),
-    el("time", { class: "signal-time num" }, barTime(signal.interval === "1d" ? signal.t : signal.tc, signal.interval)),
+    el("time", { class: "signal-time num", title: originally(signal) }, barTime(signal.interval === "1d" ? signal.t : signal.tc, signal.interval)),
   );
   return el("li", { class: signal.history ? "" : "fresh" }, button);
 }

@@ -88,7 +88,7 @@ export class Stage {
     const root = byId("quote-session");
     root.hidden = !session;
     if (!session) return;
-    const figures = [["Open", price(session.o)], ["High", price(session.h)], ["Low", price(session.l)], ["Volume", compact(session.v)]];
+    const figures = [["Session O", price(session.o)], ["H", price(session.h)], ["L", price(session.l)], ["Vol", compact(session.v)]];
     if (session.vw !== undefined) figures.push(["VWAP", price(session.vw)]);
     while (root.children.length > figures.length) root.lastChild.remove();
     while (root.children.length < figures.length) root.append(el("div", {}, el("dt"), el("dd", { class: "num" })));
@@ -99,14 +99,14 @@ export class Stage {
   }
 
   #drawn() {
-    const { series, chartSignals } = this.#market;
+    const { series, marks } = this.#market;
     setData(byId("chart"), "bars", String(series.bars.length));
     const bar = (this.#hovered !== null && series.at(this.#hovered)) || series.last;
     this.#legend.arrange(this.#chart.lines.shown);
     this.#legend.place(this.#chart.paneTops());
     const values = bar && (series.valuesAt(bar.t) ?? (bar === series.last ? series.lastValues : null));
-    const signals = bar === null ? [] : [...chartSignals.values()].filter((signal) => signal.t === bar.t);
-    this.#legend.show(bar, bar && series.before(bar.t), values, signals, series.interval);
+    const signals = bar === null ? [] : marks.of(series.symbol, series.interval).filter((signal) => signal.t === bar.t);
+    this.#legend.show(bar, bar && series.before(bar.t), values, signals, series.interval, this.#hovered !== null);
     this.#describe();
   }
 
@@ -162,9 +162,9 @@ export class Stage {
   #applyOverlays() {
     const analysed = ANALYSED.includes(this.#market.series.interval);
     byId("overlays-note").hidden = analysed;
+    byId("overlays").hidden = !analysed;
     for (const [id, button] of this.#overlayButtons) {
       setAttr(button, "aria-pressed", String(this.#enabled.has(id)));
-      button.disabled = !analysed;
     }
     this.#chart.showOverlays(analysed ? [...OVERLAY_BY_ID.values()].filter(({ id }) => this.#enabled.has(id)) : []);
   }

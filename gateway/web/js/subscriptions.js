@@ -1,10 +1,16 @@
 // What the page asks of the stream: the watch list and signals always, one chart at a time.
+//
+// The server sends the history of a series when it is newly subscribed, not again while it is held. So the watch list names its symbols instead of asking
+// for all, and the chart gives a series back before it asks for it with more history.
 
 export const CHART_HISTORY = 1000;
 const WATCH_HISTORY = 60;
-const SIGNAL_HISTORY = 25;
-//: Seconds between two requests for the chart's history after a hole.
+const WATCH_INTERVALS = ["1m", "1d"];
+const SIGNAL_HISTORY = 60;
+//: Least time between two requests for the chart's history after a hole.
 const REFETCH_MS = 5000;
+//: The server takes up to 1,000 symbols in one request.
+const SYMBOLS_AT_ONCE = 500;
 
 /** Intervals that have indicators and signals. */
 export const ANALYSED = ["1s", "1m", "1d"];
@@ -12,6 +18,7 @@ export const ANALYSED = ["1s", "1m", "1d"];
 export class Subscriptions {
   #socket;
   #chart = null;
+  #watched = new Set();
   #signalIntervals = ["1m", "1d"];
   #refetchedAt = -Infinity;
   #number = 0;
@@ -23,11 +30,18 @@ export class Subscriptions {
   /** The id of the newest request for the chart: an older history's end says nothing any more. */
   chartId = "";
 
-  /** After each connect: everything anew, with history. */
+  /** After each connect: everything anew, with history; the chart first. */
   begin() {
-    this.#send({ action: "subscribe", id: "watch", bars: ["*"], live_bars: ["*"], interval: ["1m", "1d"], history: WATCH_HISTORY });
-    this.#send({ action: "subscribe", id: "signals", signals: ["*"], interval: this.#signalIntervals, history: SIGNAL_HISTORY });
     if (this.#chart) this.#subscribeChart();
+    this.#send({ action: "subscribe", id: "signals", signals: ["*"], interval: this.#signalIntervals, history: SIGNAL_HISTORY });
+    this.#watch([...this.#watched]);
+  }
+
+  /** These symbols are on the watch list from now on; those that are already, stay. */
+  watch(symbols) {
+    const fresh = symbols.filter((symbol) => !this.#watched.has(symbol));
+    for (const symbol of fresh) this.#watched.add(symbol);
+    this.#watch(fresh);
   }
 
   show(symbol, interval) {
@@ -38,10 +52,9 @@ export class Subscriptions {
 
   /** One-second signals come several a second: only on demand. */
   wantSeconds(wanted) {
-    const now = wanted ? ANALYSED : ["1m", "1d"];
-    if (now.length === this.#signalIntervals.length) return;
-    this.#signalIntervals = now;
-    const request = { signals: ["*"], interval: ["1s"] };
+    if (wanted === this.#signalIntervals.includes("1s")) return;
+    this.#signalIntervals = wanted ? ANALYSED : ["1m", "1d"];
+    const request = { signals: ["*"], interval: "1s" };
     this.#send(wanted ? { action: "subscribe", id: "signals-1s", ...request, history: SIGNAL_HISTORY } : { action: "unsubscribe", ...request });
   }
 
@@ -50,29 +63,38 @@ export class Subscriptions {
     const now = performance.now();
     if (!this.#chart || now - this.#refetchedAt < REFETCH_MS) return;
     this.#refetchedAt = now;
-    this.#unsubscribeChart();
-    this.#subscribeChart();
+    this.show(this.#chart.symbol, this.#chart.interval);
   }
 
-  #unsubscribeChart() {
-    if (!this.#chart) return;
-    this.#send({ action: "unsubscribe", ...this.#channels() });
-    this.#send({ action: "unsubscribe", ticks: [this.#chart.symbol] });
+  #watch(symbols) {
+    for (let i = 0; i < symbols.length; i += SYMBOLS_AT_ONCE) {
+      const some = symbols.slice(i, i + SYMBOLS_AT_ONCE);
+      this.#send({ action: "subscribe", id: "watch", bars: some, live_bars: some, interval: WATCH_INTERVALS, history: WATCH_HISTORY });
+    }
   }
 
   #subscribeChart() {
     this.#number += 1;
     this.chartId = `chart-${this.#number}`;
     const { symbol, interval } = this.#chart;
-    this.#send({ action: "subscribe", id: this.chartId, ...this.#channels(), history: CHART_HISTORY });
+    if (this.#isWatched()) this.#send({ action: "unsubscribe", bars: [symbol], live_bars: [symbol], interval });
+    this.#send({ action: "subscribe", id: this.chartId, bars: [symbol], live_bars: [symbol], ...this.#indicators(), interval, history: CHART_HISTORY });
     this.#send({ action: "subscribe", id: `ticks-${this.#number}`, ticks: [symbol] });
   }
 
-  #channels() {
+  #unsubscribeChart() {
+    if (!this.#chart) return;
     const { symbol, interval } = this.#chart;
-    const channels = { bars: [symbol], live_bars: [symbol], interval };
-    if (ANALYSED.includes(interval)) Object.assign(channels, { indicators: [symbol], signals: [symbol] });
-    return channels;
+    const bars = this.#isWatched() ? {} : { bars: [symbol], live_bars: [symbol] };
+    this.#send({ action: "unsubscribe", ticks: [symbol], ...bars, ...this.#indicators(), interval });
+  }
+
+  #isWatched() {
+    return this.#watched.has(this.#chart.symbol) && WATCH_INTERVALS.includes(this.#chart.interval);
+  }
+
+  #indicators() {
+    return ANALYSED.includes(this.#chart.interval) ? { indicators: [this.#chart.symbol] } : {};
   }
 
   #send(request) {

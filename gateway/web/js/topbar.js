@@ -1,7 +1,7 @@
 // The top bar: what kind of data this is, throughput, latency, connection.
 
 import { byId, setAttr, setData, setText } from "./dom.js";
-import { clock, compact, duration, speed, weekday } from "./format.js";
+import { clock, compact, duration, number, speed, weekday } from "./format.js";
 import { numeric } from "./system.js";
 
 const SIGNS = {
@@ -10,6 +10,12 @@ const SIGNS = {
   live: ["LIVE", "from a venue, now"],
 };
 const LINKS = { connecting: "Connecting", open: "Connected", waiting: "Disconnected" };
+
+function pace(quote, ratio) {
+  if (quote.intraday) return speed(ratio);
+  const sessions = quote.replay.stepsPerSecond;
+  return Math.abs(sessions - 1) < 0.15 ? "1 session/s" : `${number(sessions, 1)} sessions/s`;
+}
 
 export class TopBar {
   #market;
@@ -34,7 +40,7 @@ export class TopBar {
     setText(byId("sign-text"), original === null ? words[1] : weekday(original));
     setText(byId("sign-clock"), original === null || (interval === "1d" && !quote.intraday) ? "" : `${clock(original)} UTC`);
     const ratio = original === null ? null : quote.replay.speed(performance.now());
-    setText(byId("sign-speed"), ratio === null ? "" : ratio > 0 ? speed(ratio) : "paused");
+    setText(byId("sign-speed"), ratio === null ? "" : ratio > 0 ? pace(quote, ratio) : "paused");
     setAttr(sign, "title", `${words[0]}: ${words[1]}`);
   }
 

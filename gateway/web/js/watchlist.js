@@ -28,8 +28,8 @@ class Row {
   draw(quote) {
     setText(this.price, price(quote.price));
     const [, reference] = quote.reference();
-    setText(this.change, quote.changeRatio === null ? "" : `${signed(quote.change)}  ${percent(quote.changeRatio)}`);
-    setAttr(this.change, "title", `Change since ${reference}`);
+    setText(this.change, quote.changeRatio === null ? "" : percent(quote.changeRatio));
+    setAttr(this.change, "title", `${signed(quote.change)} since ${reference}`);
     setData(this.node, "way", quote.change > 0 ? "up" : quote.change < 0 ? "down" : "flat");
     setData(this.badge, "source", quote.source ?? "");
     setText(this.badge, SOURCES[quote.source] ?? "");
@@ -52,16 +52,19 @@ export class WatchList {
   #list;
   #rows = new Map();
   #changed = new Set();
+  #empty;
+  #count;
   #market;
   #onChoose;
   #drawSparks;
 
-  constructor(list, { empty, count }, market, onChoose) {
+  constructor({ list, empty, count }, market, onChoose) {
     this.#list = list;
+    this.#empty = empty;
+    this.#count = count;
     this.#market = market;
     this.#onChoose = onChoose;
     this.#drawSparks = throttled("sparks", 700, () => this.#sparks());
-    market.on("symbols", () => nextFrame("symbols", () => this.#arrange(empty, count)));
     market.on("quote", (symbol) => this.#ask(symbol));
     list.addEventListener("click", (event) => this.#choose(event.target.closest(".row")));
     list.addEventListener("keydown", (event) => this.#key(event));
@@ -86,7 +89,7 @@ export class WatchList {
   }
 
   #draw() {
-    for (const symbol of this.#changed) this.#rows.get(symbol)?.draw(this.#market.quotes.get(symbol));
+    for (const symbol of this.#changed) this.#row(symbol).draw(this.#market.quotes.get(symbol));
     this.#changed.clear();
     if (this.#ordered() !== this.#order) this.#sort();
   }
@@ -115,20 +118,18 @@ export class WatchList {
     this.#order = this.#ordered();
     this.#list.append(...this.#sorted().map((symbol) => this.#rows.get(symbol).node));
     if (this.#list.contains(focused)) focused.focus();
+    this.select(this.selected);
   }
 
-  #arrange(empty, count) {
-    for (const symbol of this.#market.quotes.keys()) {
-      if (this.#rows.has(symbol)) continue;
-      const row = new Row(symbol);
+  #row(symbol) {
+    let row = this.#rows.get(symbol);
+    if (!row) {
+      row = new Row(symbol);
       this.#rows.set(symbol, row);
-      row.draw(this.#market.quotes.get(symbol));
+      this.#empty.hidden = true;
+      setText(this.#count, String(this.#rows.size));
     }
-    this.#sort();
-    this.select(this.selected);
-    empty.hidden = this.#rows.size > 0;
-    setText(count, String(this.#rows.size));
-    this.#drawSparks();
+    return row;
   }
 
   #choose(node) {
