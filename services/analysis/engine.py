@@ -18,8 +18,8 @@ from services.runtime.stream.state import pack_state, unpack_state
 
 #: Changes whenever a bit of any value or signal does; part of every cache key and of every answer. A golden test notices.
 ENGINE_VERSION = "1"
-#: Layout of `snapshot`.
-STATE_VERSION = 1
+#: Of `snapshot`: its layout, and the engine. A checkpoint of another engine does not count, the series are computed anew from their first bars.
+STATE_VERSION = 1000 * 1 + int(ENGINE_VERSION)
 
 #: The longest look back at single closes; shorter windows share the ring.
 _WINDOW = max(*averages.SMA_PERIODS, volatility.BANDS_PERIOD)
@@ -61,8 +61,16 @@ class Step:
     """The bars that were taken, as positions in what was fed; shape (m,)."""
     values: FloatArray
     """Their indicators, NaN while warming up; shape (m, columns)."""
-    signals: tuple[Signal, ...]
-    """In the order of their bars; `row` counts within `rows`."""
+    crossings: Crossings
+    """What the signals are made of, in the order of their bars."""
+
+    def signals(self, start: int = 0, stop: int | None = None) -> tuple[Signal, ...]:
+        """The signals of the bars taken from `start` to before `stop`, in their order; a signal's `row` counts within `rows`.
+
+        Made on demand: each costs some microseconds, and an answer holds few of the bars that it was computed from.
+        """
+        first, end = np.searchsorted(self.crossings.row, (start, len(self.rows) if stop is None else stop))
+        return read_crossings(self.crossings.part(int(first), int(end)), self.values)
 
 
 def _factors(periods: tuple[int, ...]) -> FloatArray:
@@ -108,7 +116,7 @@ def _new_state(capacity: int) -> State:
     )
 
 
-def _crossings(rows: int) -> Crossings:
+def _room(rows: int) -> Crossings:
     most = rows * len(_RULES.left)
     return Crossings(np.empty(most, np.int64), np.empty(most, np.int64), np.empty((most, 2), np.float64))
 
@@ -151,10 +159,10 @@ class Engine:
     def feed(self, bars: Bars) -> Step:
         """Takes bars, in order. A bar that does not open after the last one of its series is left out and counted."""
         count = len(bars)
-        rows, values, crossings = np.empty(count, np.int64), np.empty((count, len(NAMES)), np.float64), _crossings(count)
+        rows, values, crossings = np.empty(count, np.int64), np.empty((count, len(NAMES)), np.float64), _room(count)
         taken, found = advance(self._state, _PARAMETERS, _RULES, bars.series, bars.ts_open, bars.high, bars.low, bars.close, rows, values, crossings)
         self.duplicates += count - taken
-        return Step(rows[:taken], values[:taken], read_crossings(crossings, found, values))
+        return Step(rows[:taken], values[:taken], crossings.part(0, found))
 
     def snapshot(self) -> bytes:
         """Everything that is needed to go on as if nothing had happened; equal states give equal bytes."""

@@ -109,13 +109,13 @@ def compiled_rules() -> Rules:
     )
 
 
-def read_crossings(crossings: Crossings, found: int, values: FloatArray) -> tuple[Signal, ...]:
+def read_crossings(crossings: Crossings, values: FloatArray) -> tuple[Signal, ...]:
     """The signals that the kernel found, in the order of their bars and, within a bar, of RULES.
 
     values: shape (rows, columns), what the kernel wrote with them.
     """
-    rows = crossings.row[:found]
-    each = zip(rows.tolist(), crossings.rule[:found].tolist(), crossings.before[:found].tolist(), values[rows].tolist(), strict=True)
+    rows = crossings.row
+    each = zip(rows.tolist(), crossings.rule.tolist(), crossings.before.tolist(), values[rows].tolist(), strict=True)
     return tuple(_signal(row, RULES[rule], before, now) for row, rule, before, now in each)
 
 

@@ -99,6 +99,10 @@ class Crossings(NamedTuple):
     before: FloatArray
     """Left and right value at the bar before, shape (rows * rules, 2)."""
 
+    def part(self, first: int, end: int) -> "Crossings":
+        """Those from `first` to before `end`."""
+        return Crossings(self.row[first:end], self.rule[first:end], self.before[first:end])
+
 
 # No fastmath: operations must stay in TA-Lib's order. nogil: many symbols are computed side by side in threads.
 # Nothing is allocated and all arrays belong to the caller, so reference counts (atomic, several for each bar: 340 ns instead of 50) are left out with _nrt.

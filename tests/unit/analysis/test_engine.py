@@ -51,7 +51,7 @@ def feed_in_parts(engine: Engine, bars: Bars, cuts: list[int], *, restart: bool)
     for start, end in pairwise(edges):
         step = engine.feed(part(bars, slice(start, end)))
         values.append(bits(step.values))
-        signals += [(start + int(step.rows[signal.row]), signal) for signal in step.signals]
+        signals += [(start + int(step.rows[signal.row]), signal) for signal in step.signals()]
         if restart:
             engine = Engine.restore(engine.snapshot())
     return b"".join(values), signals, engine
@@ -75,7 +75,7 @@ def test_signals_equal_the_naive_twin() -> None:
     engine = Engine()
     step = engine.feed(one_series(engine, 3000))
     found: dict[str, list[int]] = {rule.type: [] for rule in RULES}
-    for signal in step.signals:
+    for signal in step.signals():
         found[signal.rule.type].append(signal.row)
     for rule in RULES:
         left = step.values[:, COLUMN[rule.left]].tolist()
@@ -91,7 +91,7 @@ def test_batches_and_restarts_change_no_bit(cuts: list[int], streams: int, resta
     expected = whole.feed(interleaved(whole, 700, streams))
     values, signals, parted = feed_in_parts(parted, interleaved(parted, 700, streams), cuts, restart=restart)
     assert values == bits(expected.values)
-    assert comparable(signals) == comparable([(signal.row, signal) for signal in expected.signals])
+    assert comparable(signals) == comparable([(signal.row, signal) for signal in expected.signals()])
     assert parted.snapshot() == whole.snapshot()
 
 
@@ -115,7 +115,7 @@ def test_bars_that_do_not_open_later_are_left_out_and_counted() -> None:
     assert engine.duplicates == 3
     assert step.rows.tolist() == [at for at in range(len(order)) if at not in {200, 201, 402}]
     assert bits(step.values) == bits(clean.feed(one_series(clean, 400)).values)
-    assert all(signal.row < len(step.rows) for signal in step.signals)
+    assert all(signal.row < len(step.rows) for signal in step.signals())
 
 
 def test_one_symbol_has_a_series_for_each_interval() -> None:
@@ -149,7 +149,7 @@ def test_nothing_to_feed_is_nothing() -> None:
     step = engine.feed(one_series(engine, 0))
     assert len(step.rows) == 0
     assert step.values.shape == (0, len(NAMES))
-    assert step.signals == ()
+    assert step.signals() == ()
 
 
 def test_a_state_of_another_engine_is_refused() -> None:
@@ -170,7 +170,7 @@ def test_values_and_signals_of_this_version_do_not_change() -> None:
     times = np.arange(1, len(daily["Close"]) + 1, dtype=np.int64)
     step = engine.feed(series.bars_of(engine.series("IBM.XNYS", 86400), times, daily["High"], daily["Low"], daily["Close"]))
     digest = hashlib.sha256(bits(step.values))
-    for signal in step.signals:
+    for signal in step.signals():
         digest.update(repr((signal.row, signal.rule.type, signal.rule.direction, signal.strength, signal.rule.value_names, signal.values)).encode())
     assert (ENGINE_VERSION, digest.hexdigest()) == GOLDEN
 

@@ -63,7 +63,7 @@ def test_each_signal_can_be_decided_again_from_its_values(name: str) -> None:
     close = series.hard()[name]
     engine = Engine()
     step = engine.feed(series.bars_of(engine.series("A.XSIM", 1), np.arange(1, len(close) + 1), *series.around(close), close))
-    for signal in step.signals:
+    for signal in step.signals():
         assert signal.rule.value_names == tuple(sorted(signal.rule.value_names))
         assert signal.rule.check(dict(zip(signal.rule.value_names, signal.values, strict=True))) == signal.strength
         assert 0.0 < signal.strength <= 1.0
@@ -72,6 +72,6 @@ def test_each_signal_can_be_decided_again_from_its_values(name: str) -> None:
 def test_a_bar_has_each_signal_once() -> None:
     engine = Engine()
     step = engine.feed(series.bars_of(engine.series("A.XSIM", 1), np.arange(1, 3001), *series.walk(3000)))
-    identities = [(signal.row, signal.rule.type) for signal in step.signals]
+    identities = [(signal.row, signal.rule.type) for signal in step.signals()]
     assert len(identities) == len(set(identities)) > 100
     assert identities == sorted(identities, key=lambda identity: (identity[0], [rule.type for rule in RULES].index(identity[1])))

@@ -1,0 +1,155 @@
+"""The stream processor: final bars in, indicators and signals out, for one partition."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from signalbox.events.v1.analysis_batch_pb2 import SignalBatch, SignalRow
+
+from services.analysis import metrics
+from services.analysis.engine import STATE_VERSION, Bars, Engine, Step
+from services.analysis.indicators.kernels import IntArray
+from services.analysis.indicators.registry import NAMES
+from services.analysis.intake import analysed_rows, bars_for
+from services.analysis.signals import Signal
+from services.runtime.columns import BarColumns, IndicatorColumns, decode_bars, encode_indicators
+from services.runtime.errors import BadRecord
+from services.runtime.headers import read_headers
+from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.topics import BARS, INDICATORS, SIGNALS
+
+#: Rows in one output record: about 3 MiB of values, where a record may have 8 MiB. Fixed, because the cut must be the same in every run.
+_MAX_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Bars of one record that the engine took, and what came of them."""
+
+    columns: BarColumns
+    rows: IntArray
+    """Their rows in `columns`."""
+    bars: Bars
+    """As fed; `step.rows` are positions in it."""
+    step: Step
+    signals: tuple[Signal, ...]
+    origin: IntArray
+    """Open time of the first bar of each one's series, UTC ns."""
+
+
+class AnalysisProcessor:
+    """services.runtime.stream.records.Processor over the engine. Deterministic: outputs are a function of state and input."""
+
+    state_version = STATE_VERSION
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self._engine = Engine()
+
+    def restore(self, state: bytes) -> None:
+        """Raises StateMismatch for the state of another version of the engine."""
+        self._engine = Engine.restore(state)
+
+    def snapshot(self) -> bytes:
+        """The engine's state."""
+        return self._engine.snapshot()
+
+    def process(self, record: InputRecord) -> list[Output]:
+        """Indicators and signals at each new final bar of an analysed interval. Raises BadRecord."""
+        begin = perf_counter()
+        columns = _decode(record)
+        rows = analysed_rows(columns)
+        if not len(rows):
+            return []
+        taken = self._feed(columns, rows)
+        outputs = [*_indicator_outputs(record, taken), *_signal_outputs(record, taken)]
+        metrics.PROCESS_SECONDS.observe(perf_counter() - begin)
+        return outputs
+
+    def live(self, now_ns: int) -> list[Output]:
+        """Nothing: values of forming bars are not published."""
+        return []
+
+    def _feed(self, columns: BarColumns, rows: IntArray) -> _Taken:
+        bars = bars_for(self._engine, columns, rows)
+        step = self._engine.feed(bars)
+        taken = _Taken(columns, rows[step.rows], bars, step, step.signals(), self._engine.origins(bars.series[step.rows]))
+        metrics.BARS_REPEATED.inc(len(rows) - len(step.rows))
+        metrics.VALUES.inc(step.values.size)
+        metrics.SERIES.labels(self._partition).set(len(self._engine.keys))
+        for interval, count in zip(*np.unique(columns.interval[taken.rows], return_counts=True), strict=True):
+            metrics.BARS_TAKEN.labels(int(interval)).inc(int(count))
+        for signal in taken.signals:
+            metrics.SIGNALS.labels(signal.rule.type).inc()
+        return taken
+
+
+def _decode(record: InputRecord) -> BarColumns:
+    schema = read_headers(record.headers).schema
+    if schema != BARS.message:
+        raise BadRecord(f"schema: expected {BARS.message}, was {schema!r}")
+    bars = decode_bars(record.value)
+    if len(bars.ts_recv):
+        raise BadRecord("ts_recv: expected none in final bars")
+    return bars
+
+
+def _parts(count: int) -> Iterator[tuple[str, slice]]:
+    """Cuts of at most _MAX_ROWS, each with what tells its record apart from the others ("" for the first)."""
+    for number, start in enumerate(range(0, count, _MAX_ROWS)):
+        yield str(number) if number else "", slice(start, start + _MAX_ROWS)
+
+
+def _indicator_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
+    for part, cut in _parts(len(taken.rows)):
+        value = encode_indicators(_indicator_columns(taken, cut))
+        yield Output(INDICATORS.name, record.partition, None, value, derived_headers(record, INDICATORS.message, part))
+
+
+def _indicator_columns(taken: _Taken, cut: slice) -> IndicatorColumns:
+    columns, rows = taken.columns, taken.rows[cut]
+    used, symbol = np.unique(columns.instrument[rows], return_inverse=True)
+    return IndicatorColumns(
+        symbols=tuple(columns.instruments[instrument].symbol for instrument in used),
+        names=NAMES,
+        symbol=symbol.astype(np.uint32),
+        interval=columns.interval[rows],
+        ts_open=columns.ts_open[rows],
+        revision=columns.revision[rows],
+        source_kind=columns.source_kind[rows],
+        values=taken.step.values[cut],
+        origin=taken.origin[cut],
+        replay_shift=columns.replay_shift[rows],
+    )
+
+
+def _signal_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
+    signals = taken.signals
+    for part, cut in _parts(len(signals)):
+        value = SignalBatch(signals=_signal_rows(taken, signals[cut])).SerializeToString(deterministic=True)
+        yield Output(SIGNALS.name, record.partition, None, value, derived_headers(record, SIGNALS.message, part))
+
+
+def _signal_rows(taken: _Taken, signals: Sequence[Signal]) -> list[SignalRow]:
+    return [_signal_row(taken, signal) for signal in signals]
+
+
+def _signal_row(taken: _Taken, signal: Signal) -> SignalRow:
+    columns, row, fed = taken.columns, int(taken.rows[signal.row]), int(taken.step.rows[signal.row])
+    return SignalRow(
+        symbol=columns.instruments[columns.instrument[row]].symbol,
+        interval=int(columns.interval[row]),
+        ts_open=int(columns.ts_open[row]),
+        ts_close=int(columns.ts_close[row]),
+        revision=int(columns.revision[row]),
+        type=signal.rule.type,
+        direction=signal.rule.direction,
+        price=float(taken.bars.close[fed]),
+        volume=float(taken.bars.volume[fed]),
+        strength=signal.strength,
+        value_names=signal.rule.value_names,
+        values=signal.values,
+        source_kind=int(columns.source_kind[row]),  # type: ignore[arg-type]
+        replay_shift=int(columns.replay_shift[row]),
+    )
