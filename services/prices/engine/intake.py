@@ -41,31 +41,49 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
     others = np.empty(numbers.shape[1], np.int64)
     for j in range(len(others)):
         others[j] = _least_watermark(state.symbols[numbers[0, j]]["lane"], source, state, lateness)
+    # Arrays are counted references: handing them to a function for each row would cost more than the work. Records are not.
+    symbols, lanes, pending, sources, control = state.symbols, state.lanes, state.pending, state.sources, state.control[0]
+    asserted = sources[source]["asserted"]
     refused = 0
     for r in range(len(rows.instrument)):
-        reason = _why_unusable(rows, r, kind)
+        ts = rows.ts_event[r]
+        reason = _why_unusable(ts, rows.ts_recv[r], rows.price[r], rows.size[r], kind)
         if reason == 0:
             j = rows.instrument[r]
-            symbol, lane = state.symbols[numbers[0, j]], state.lanes[numbers[1, j]]
-            _touch(numbers[0, j], state)
+            symbol, lane = symbols[numbers[0, j]], lanes[numbers[1, j]]
+            if symbol["touched"] == 0:
+                _touch(symbol, numbers[0, j], control, state.touched)
             if lane["open"] == 0:
                 lane["open"] = 1
-                state.sources[source]["ended"] = 0
-                _raise_watermark(symbol, min(others[j], _lane_watermark(lane, state, lateness)))
-            if (rows.ts_event[r] // SECOND_NS + 1) * SECOND_NS <= symbol["watermark"]:
+                sources[source]["ended"] = 0
+                _raise_watermark(symbol, min(others[j], max(lane["max_ts"] - lateness, asserted)))
+            if (ts // SECOND_NS + 1) * SECOND_NS <= symbol["watermark"]:
                 reason = BAR_FINAL
             else:
-                slot = _new_pending(rows, r, numbers[0, j], source, kind, shift, state)
-                _append(symbol, lane, slot, state)
-                _note_last(symbol, state.pending[slot], state.sources)
-            if rows.ts_event[r] > lane["max_ts"]:
-                lane["max_ts"] = rows.ts_event[r]
-                _raise_watermark(symbol, min(others[j], _lane_watermark(lane, state, lateness)))
+                slot = control["free"]
+                row = pending[slot]
+                _take(row, control, numbers[0, j], source, kind, shift)
+                row["ts"] = ts
+                row["recv"] = rows.ts_recv[r]
+                row["price"] = rows.price[r]
+                row["size"] = rows.size[r]
+                row["seq"] = rows.seq[r]
+                if symbol["rows"] == 0:
+                    symbol["head"] = slot
+                    lane["max_seq"] = 0
+                else:
+                    tail = pending[symbol["tail"]]
+                    tail["next"] = slot
+                    symbol["disorder"] |= _disorder(row, tail, lane, sources)
+                _count(symbol, lane, row, slot)
+                if symbol["traded"] == 0 or not _before(row, symbol, sources):
+                    _note_last(symbol, row)
+            if ts > lane["max_ts"]:
+                lane["max_ts"] = ts
+                _raise_watermark(symbol, min(others[j], max(ts - lateness, asserted)))
         reasons[r] = reason
         refused += reason != 0
-    for at in range(state.control[0]["touched"]):
-        if state.symbols[state.touched[at]]["disorder"] != 0:
-            _put_in_order(state.symbols[state.touched[at]], state)
+    _put_lists_in_order(state)
     return refused
 
 
@@ -83,8 +101,10 @@ def assert_watermark(source: int, watermark: int, ended: bool, numbers: Ints, la
         if lane["source"] == source:
             if ended:
                 lane["open"] = 0
-            _touch(lane["symbol"], state)
-            _raise_watermark(state.symbols[lane["symbol"]], _symbol_watermark(state.symbols[lane["symbol"]]["lane"], state, lateness))
+            symbol = state.symbols[lane["symbol"]]
+            if symbol["touched"] == 0:
+                _touch(symbol, lane["symbol"], state.control[0], state.touched)
+            _raise_watermark(symbol, _symbol_watermark(symbol["lane"], state, lateness))
 
 
 @njit(cache=True)
@@ -109,23 +129,21 @@ def pending_slots(symbols: int, state: State) -> NDArray[np.int32]:
 
 
 @njit(cache=True)
-def _why_unusable(rows: Rows, r: int, kind: int) -> int:
-    ts = rows.ts_event[r]
-    if rows.price[r] <= 0 or rows.size[r] <= 0:
+def _why_unusable(ts: int, recv: int, price: int, size: int, kind: int) -> int:
+    if price <= 0 or size <= 0:
         return NOT_POSITIVE
-    if ts < 0 or ts >= MAX_TIME_NS or rows.price[r] > MAX_PRICE:
+    if ts < 0 or ts >= MAX_TIME_NS or price > MAX_PRICE:
         return OUT_OF_RANGE
-    if kind != REPLAY and ts - FUTURE_NS > rows.ts_recv[r]:
+    if kind != REPLAY and ts - FUTURE_NS > recv:
         return FUTURE
     return 0
 
 
 @njit(cache=True)
-def _touch(number: int, state: State) -> None:
-    if state.symbols[number]["touched"] == 0:
-        state.symbols[number]["touched"] = 1
-        state.touched[state.control[0]["touched"]] = number
-        state.control[0]["touched"] += 1
+def _touch(symbol: Any, number: int, control: Any, touched: NDArray[np.int32]) -> None:
+    symbol["touched"] = 1
+    touched[control["touched"]] = number
+    control["touched"] += 1
 
 
 @njit(cache=True)
@@ -168,26 +186,17 @@ def _symbol_watermark(first: int, state: State, lateness: int) -> int:
 
 
 @njit(cache=True)
-def _new_pending(rows: Rows, r: int, number: int, source: int, kind: int, shift: int, state: State) -> Any:
-    """A slot of the pool that holds row r, not in any list yet."""
-    control = state.control[0]
-    slot = control["free"]
-    row = state.pending[slot]
+def _take(row: Any, control: Any, symbol: int, source: int, kind: int, shift: int) -> None:
+    """Take a row from the head of the free list, at the end of no list yet."""
     control["free"] = row["next"]
     control["free_rows"] -= 1
-    row["ts"] = rows.ts_event[r]
-    row["recv"] = rows.ts_recv[r]
-    row["price"] = rows.price[r]
-    row["size"] = rows.size[r]
-    row["seq"] = rows.seq[r]
+    row["next"] = NONE
     row["arrival"] = control["arrival"]
-    row["shift"] = shift
+    control["arrival"] += 1
+    row["symbol"] = symbol
     row["source"] = source
     row["kind"] = kind
-    row["symbol"] = number
-    row["next"] = NONE
-    control["arrival"] += 1
-    return slot
+    row["shift"] = shift
 
 
 @njit(cache=True)
@@ -198,18 +207,16 @@ def _free(slot: int, state: State) -> None:
 
 
 @njit(cache=True)
-def _append(symbol: Any, lane: Any, slot: int, state: State) -> None:
-    row = state.pending[slot]
-    if symbol["rows"] == 0:
-        symbol["head"] = slot
-        lane["max_seq"] = 0
-    else:
-        tail = state.pending[symbol["tail"]]
-        tail["next"] = slot
-        if _before(row, tail, state.sources):
-            symbol["disorder"] |= UNSORTED
-        if row["seq"] > 0 and (row["seq"] <= lane["max_seq"] or row["shift"] != lane["seq_shift"]):
-            symbol["disorder"] |= REPEATED
+def _disorder(row: Any, tail: Any, lane: Any, sources: Records) -> int:
+    """What may be wrong with a list whose last row was `tail` and now is `row`."""
+    disorder = UNSORTED if _before(row, tail, sources) else 0
+    if row["seq"] > 0 and (row["seq"] <= lane["max_seq"] or row["shift"] != lane["seq_shift"]):
+        disorder |= REPEATED
+    return disorder
+
+
+@njit(cache=True)
+def _count(symbol: Any, lane: Any, row: Any, slot: int) -> None:
     lane["max_seq"] = max(lane["max_seq"], row["seq"])
     lane["seq_shift"] = row["shift"]
     symbol["tail"] = slot
@@ -219,9 +226,7 @@ def _append(symbol: Any, lane: Any, slot: int, state: State) -> None:
 
 
 @njit(cache=True)
-def _note_last(symbol: Any, row: Any, sources: Records) -> None:
-    if symbol["traded"] != 0 and _before(row, symbol, sources):
-        return
+def _note_last(symbol: Any, row: Any) -> None:
     symbol["traded"] = 1
     symbol["snapshot_changed"] = 1
     symbol["ts"] = row["ts"]
@@ -256,6 +261,14 @@ def _identity_before(a: Any, b: Any) -> bool:
     if a["seq"] != b["seq"]:
         return bool(a["seq"] < b["seq"])
     return bool(a["arrival"] < b["arrival"])
+
+
+@njit(cache=True)
+def _put_lists_in_order(state: State) -> None:
+    for at in range(state.control[0]["touched"]):
+        symbol = state.symbols[state.touched[at]]
+        if symbol["disorder"] != 0:
+            _put_in_order(symbol, state)
 
 
 @njit(cache=True)
