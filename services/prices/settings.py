@@ -8,15 +8,15 @@ from services.runtime.settings import RuntimeSettings
 class PricesSettings(RuntimeSettings):
     """What `python -m services.prices` reads from the environment."""
 
-    port: int = Field(50051, validation_alias="SIGNALBOX_PRICES_PORT", ge=0, le=65535)
+    port: int = Field(default=50051, validation_alias="SIGNALBOX_PRICES_PORT", ge=0, le=65535)
     """Port of the gRPC service; 0 takes any free one."""
-    metrics_port: int = Field(9464, validation_alias="SIGNALBOX_PRICES_METRICS_PORT", ge=0, le=65535)
+    metrics_port: int = Field(default=9464, validation_alias="SIGNALBOX_PRICES_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
-    bars_per_series: int = Field(200_000, validation_alias="SIGNALBOX_PRICES_BARS_PER_SERIES", ge=1_000, le=10_000_000)
+    bars_per_series: int = Field(default=200_000, validation_alias="SIGNALBOX_PRICES_BARS_PER_SERIES", ge=1_000, le=10_000_000)
     """Bars kept in memory for each (symbol, interval), about 100 bytes each; the oldest go first."""
-    ingest_flush_ms: float = Field(5.0, validation_alias="SIGNALBOX_INGEST_FLUSH_MS", ge=0.0, le=1_000.0)
+    ingest_flush_ms: float = Field(default=5.0, validation_alias="SIGNALBOX_INGEST_FLUSH_MS", ge=0.0, le=1_000.0)
     """Longest time in milliseconds that a tick waits for others before its batch is sent."""
-    ingest_batch_rows: int = Field(4_096, validation_alias="SIGNALBOX_INGEST_BATCH_ROWS", ge=1, le=32_768)
+    ingest_batch_rows: int = Field(default=4_096, validation_alias="SIGNALBOX_INGEST_BATCH_ROWS", ge=1, le=32_768)
     """Ticks of one partition that are sent without waiting longer."""
-    ingest_ack_timeout_ms: int = Field(10_000, validation_alias="SIGNALBOX_INGEST_ACK_TIMEOUT_MS", ge=1_000, le=300_000)
+    ingest_ack_timeout_ms: int = Field(default=10_000, validation_alias="SIGNALBOX_INGEST_ACK_TIMEOUT_MS", ge=1_000, le=300_000)
     """Longest time in milliseconds that the broker may take to acknowledge a batch, or to make room for one."""

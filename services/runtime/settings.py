@@ -1,41 +1,70 @@
 """Settings from the environment: frozen, typed, all mistakes reported at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 #: Exit code for wrong settings, as for wrong command lines: nothing was started, starting again will not help.
 EXIT_WRONG_SETTINGS = 2
 
+_ADDRESSES = r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$"
+
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """The environment, by `validation_alias` only: the library's own source also takes HOME and HOST for the fields `home` and `host`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """The variable's text; None when it is not set or empty."""
+        name = _alias(field)
+        return (os.environ.get(name) or None) if name else None, name or field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """The variables that are set, by name."""
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {key: value for value, key, _ in found if value is not None}
 
 
 class RuntimeSettings(BaseSettings):
     """What every process needs to know. A process adds fields in a subclass, each with its environment variable as `validation_alias`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True, hide_input_in_errors=False)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    kafka_bootstrap_servers: str = Field("127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first (tests give them by field name), then the environment by the variables' names only."""
+        return init_settings, _Variables(settings_cls)
+
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", pattern=_ADDRESSES)
     """Addresses of the Kafka cluster, host:port, separated by commas."""
-    redis_url: str = Field("redis://127.0.0.1:16379/0", validation_alias="REDIS_URL", pattern=r"^(rediss?|unix)://")
+    redis_url: str = Field(default="redis://127.0.0.1:16379/0", validation_alias="REDIS_URL", pattern=r"^(rediss?|unix)://")
     """Address of Valkey or Redis."""
-    home: Path = Field(_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
+    home: Path = Field(default=_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
     """The data folder."""
-    partitions: int = Field(4, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
+    partitions: int = Field(default=4, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
     """Number of partitions of the market topics."""
-    host: str = Field("127.0.0.1", validation_alias="SIGNALBOX_HOST", min_length=1)
+    host: str = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST", min_length=1)
     """Address to listen on."""
-    log_format: Literal["json", "text"] = Field("json", validation_alias="SIGNALBOX_LOG_FORMAT")
+    log_format: Literal["json", "text"] = Field(default="json", validation_alias="SIGNALBOX_LOG_FORMAT")
     """One JSON object a line, or readable text."""
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="SIGNALBOX_LOG_LEVEL")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="SIGNALBOX_LOG_LEVEL")
     """The least level that is written."""
-    metrics_port: int = Field(0, ge=0, le=65535)
+    metrics_port: int = Field(default=0, ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz; each process names its own variable. 0 takes any free port."""
 
 
@@ -60,6 +89,8 @@ def _problem(cls: type[BaseSettings], loc: tuple[int | str, ...], value: object,
 
 
 def _expected(message: str) -> str:
+    if message.startswith("String should match pattern"):
+        return "host:port[,host:port...]" if _ADDRESSES in message else message.removeprefix("String should ")
     for prefix in ("Input should be ", "Value error, "):
         if message.startswith(prefix):
             return message[len(prefix) :]
