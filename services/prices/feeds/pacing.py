@@ -1,6 +1,6 @@
 """When each row of a replay is due, and the loop that hands rows on when they are."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from math import isinf
 
@@ -35,11 +35,12 @@ class Schedule:
     """Due times of rows in nanoseconds since the start of the schedule.
 
     ts_event: event nanoseconds, not decreasing, n >= 1. speed: event seconds for each wall second, > 0; infinity = all due at once.
+    previous: event time of the row before these, due when the schedule starts; None = the first row is due then.
     """
 
-    def __init__(self, ts_event: Int64Array, speed: float, max_gap_s: float = MAX_GAP_S) -> None:
+    def __init__(self, ts_event: Int64Array, speed: float, previous: int | None = None, max_gap_s: float = MAX_GAP_S) -> None:
         self._ts, self._speed = ts_event, speed
-        gaps = np.diff(ts_event, prepend=ts_event[:1]) / speed
+        gaps = np.diff(ts_event, prepend=ts_event[0] if previous is None else previous) / speed
         limit = max_gap_s * NS
         self._shortened = gaps > limit
         self._due: Int64Array = np.cumsum(np.minimum(gaps, limit)).astype(np.int64)
@@ -74,18 +75,34 @@ class Schedule:
         return int(min(float(self._ts[sent] - self._ts[sent - 1]), max(passed, 0.0))) + int(self._ts[sent - 1])
 
 
-async def play(schedule: Schedule, clock: Clock) -> AsyncIterator[Due]:
-    """Hands on rows when they are due, and the replay's time at least every HEARTBEAT_S. Ends with the last row."""
-    began, sent, rows = clock.monotonic_ns(), 0, len(schedule)
-    while True:
-        elapsed = clock.monotonic_ns() - began
-        last = min(schedule.due_by(elapsed), sent + MAX_ROWS)
-        lag = max(0, elapsed - schedule.due_at(sent)) if last > sent else 0
-        due = Due(sent, last, schedule.event_time(last, elapsed), lag, schedule.before_gap(last) and last > sent)
-        yield due
-        sent = last
-        if sent >= rows:
-            return
-        wait_s = (schedule.due_at(sent) - (clock.monotonic_ns() - began)) / NS
-        behind = due.last - due.first == MAX_ROWS
-        await clock.sleep(0 if behind else min(max(wait_s, QUANTUM_S), HEARTBEAT_S))
+class Pacer:
+    """Hands on rows when they are due, part after part of one long replay. speed: as in Schedule."""
+
+    def __init__(self, speed: float, clock: Clock) -> None:
+        self._speed, self._clock = speed, clock
+        self._began_ns: int | None = None
+        self._previous: int | None = None
+
+    async def play(self, ts_event: Int64Array) -> AsyncGenerator[Due, None]:
+        """The next part: its rows when they are due, and the replay's time at least every HEARTBEAT_S. Ends with the last row."""
+        schedule = Schedule(ts_event, self._speed, self._previous)
+        began = self._clock.monotonic_ns() if self._began_ns is None else self._began_ns
+        # The time that it takes to read the next part is not added to the schedule.
+        self._began_ns, self._previous = began + schedule.duration_ns, int(ts_event[-1])
+        sent = 0
+        while True:
+            due = _due(schedule, sent, self._clock.monotonic_ns() - began)
+            yield due
+            sent = due.last
+            if sent >= len(schedule):
+                return
+            wait_s = (schedule.due_at(sent) - (self._clock.monotonic_ns() - began)) / NS
+            behind = due.last - due.first == MAX_ROWS
+            await self._clock.sleep(0 if behind else min(max(wait_s, QUANTUM_S), HEARTBEAT_S))
+
+
+def _due(schedule: Schedule, sent: int, elapsed_ns: int) -> Due:
+    last = min(schedule.due_by(elapsed_ns), sent + MAX_ROWS)
+    some = last > sent
+    lag = max(0, elapsed_ns - schedule.due_at(sent)) if some else 0
+    return Due(sent, last, schedule.event_time(last, elapsed_ns), lag, some and schedule.before_gap(last))

@@ -4,6 +4,7 @@ Kafka is the only memory of a feed. Records of other sources are told apart by t
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -53,16 +54,30 @@ class LogTail:
 
     def ticks(self, source: str, symbol: str, partition: int) -> Stored:
         """What market.ticks.v1 holds of the source in the partition, and the symbol's published watermark."""
-        watermark, ended, symbol_watermark = 0, None, self._symbol_watermark(symbol, partition)
-        for message in self._backwards(TICKS.name, partition, source):
+        return replace(self.last_rows(source, partition), symbol_watermark=self.symbol_watermarks(partition).get(symbol, 0))
+
+    def last_rows(self, source: str, partition: int, records: int | None = None) -> Stored:
+        """What market.ticks.v1 holds of the source in the partition. records: how far to look back; None = to the beginning."""
+        watermark, ended = 0, None
+        for message in self._backwards(TICKS.name, partition, source, records):
             columns = _decoded(decode_ticks, message)
             if columns is None:
                 continue
             watermark = max(watermark, columns.watermark)
             ended = columns.source_ended if ended is None else ended
             if len(columns):
-                return _stored(columns, watermark, ended, symbol_watermark)
-        return Stored(watermark=watermark, ended=bool(ended), symbol_watermark=symbol_watermark)
+                return _stored(columns, watermark, ended)
+        return Stored(watermark=watermark, ended=bool(ended))
+
+    def symbol_watermarks(self, partition: int) -> dict[str, int]:
+        """The published watermark of each symbol in the partition. The topic is compacted and small, so it is read whole. Raises BadRecord."""
+        low, end = self._bounds(SNAPSHOTS.name, partition)
+        latest: dict[str, bytes] = {}
+        for message in self._read(SNAPSHOTS.name, partition, low, end) if end > low else ():
+            record = to_record(message)
+            if record.key:
+                latest[record.key.decode()] = record.value
+        return {symbol: _watermark_of(symbol, value) for symbol, value in latest.items() if value}
 
     def last_bars(self, source: str, partition: int) -> dict[str, tuple[int, int]]:
         """The newest bars of the source in a partition of market.bars.v1: by symbol (ts_open, replay_shift), UTC nanoseconds.
@@ -78,9 +93,10 @@ class LogTail:
                 break
         return found
 
-    def _backwards(self, topic: str, partition: int, source: str) -> Iterator[Message]:
+    def _backwards(self, topic: str, partition: int, source: str, records: int | None = None) -> Iterator[Message]:
         """The records of the source, newest first."""
         low, end = self._bounds(topic, partition)
+        low = low if records is None else max(low, end - records)
         step = _FIRST_STEP
         while end > low:
             begin = max(low, end - step)
@@ -112,29 +128,21 @@ class LogTail:
             position = offset + 1
             yield message
 
-    def _symbol_watermark(self, symbol: str, partition: int) -> int:
-        """The watermark in the symbol's last snapshot, 0 when there is none. The topic is compacted and small, so it is read whole."""
-        low, end = self._bounds(SNAPSHOTS.name, partition)
-        latest: bytes | None = None
-        for message in self._read(SNAPSHOTS.name, partition, low, end) if end > low else ():
-            record = to_record(message)
-            latest = record.value if record.key == symbol.encode() else latest
-        if not latest:
-            return 0
-        try:
-            return bar_batch_pb2.Snapshot.FromString(latest).watermark
-        except DecodeError as error:
-            raise BadRecord(f"{SNAPSHOTS.name}: snapshot of {symbol} cannot be read: {error}") from error
+
+def _watermark_of(symbol: str, snapshot: bytes) -> int:
+    try:
+        return bar_batch_pb2.Snapshot.FromString(snapshot).watermark
+    except DecodeError as error:
+        raise BadRecord(f"{SNAPSHOTS.name}: snapshot of {symbol} cannot be read: {error}") from error
 
 
-def _stored(columns: TickColumns, watermark: int, ended: bool | None, symbol_watermark: int) -> Stored:
+def _stored(columns: TickColumns, watermark: int, ended: bool | None) -> Stored:
     return Stored(
         last_seq=int(columns.seq[-1]),
         last_ts=int(columns.ts_event[-1]),
         replay_shift=columns.replay_shift,
         watermark=watermark,
         ended=bool(ended),
-        symbol_watermark=symbol_watermark,
     )
 
 

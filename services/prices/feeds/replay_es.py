@@ -6,7 +6,7 @@ import numpy as np
 from signalbox.events.v1 import tick_batch_pb2
 
 from services.prices.feeds.es_file import EsTrades
-from services.prices.feeds.pacing import MAX_ROWS, Schedule, play
+from services.prices.feeds.pacing import MAX_ROWS, Pacer
 from services.prices.feeds.ports import Int64Array, Step, Stored, TickRows, one_symbol
 from services.prices.feeds.shift import Start, resume, weeks_after
 from services.runtime.clock import Clock
@@ -53,8 +53,7 @@ class ReplayEs:
         return Step(self._rows(first, last, shift), self._time(last, shift), replay_shift=shift)
 
     async def _loop(self, start: Start) -> AsyncGenerator[Step, None]:
-        schedule = Schedule(self._trades.ts_event[start.row :], self._speed)
-        async for due in play(schedule, self._clock):
+        async for due in Pacer(self._speed, self._clock).play(self._trades.ts_event[start.row :]):
             first, last = start.row + due.first, start.row + due.last
             rows = self._rows(first, last, start.shift) if last > first else None
             # Before a pause the replay knows that nothing comes until its end, so bars need not wait for it.

@@ -1,0 +1,302 @@
+"""`signalbox replay FILE`: any CSV or Parquet file of trades through the same way as every other tick.
+
+`replay_file` does the work, `main` is its command line without colours; both end with everything acknowledged by the broker.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.prices.feeds.errors import DataUnreadable
+from services.prices.feeds.file_columns import by_position, find_columns, parse_columns
+from services.prices.feeds.file_feed import FileFeed
+from services.prices.feeds.file_rows import BadRow, RowReader
+from services.prices.feeds.file_source import FileSource, open_source
+from services.prices.feeds.file_times import NoTimes, TimeReader
+from services.prices.feeds.outbox import Outbox
+from services.prices.feeds.ports import NS, WEEK_NS, Stored
+from services.prices.feeds.position import LogTail
+from services.prices.feeds.runner import send_ticks
+from services.prices.instruments import MAX_DIGITS, Instrument, instrument_of
+from services.prices.sequencer import Sequencer
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.errors import InvalidArgument, SignalboxError
+from services.runtime.headers import record_headers
+from services.runtime.kafka import KafkaPublisher, make_producer
+from services.runtime.settings import RuntimeSettings, load_settings
+from services.runtime.telemetry import new_traceparent
+from services.runtime.topics import TICKS
+
+_SOURCE = re.compile(r"[a-z0-9_.:-]{1,64}")
+#: How far back an earlier replay under the same name is looked for.
+_LOOK_BACK_RECORDS = 100_000
+#: The summary names so many bad rows; all of them are in the dead-letter topic.
+_BAD_ROWS_KEPT = 100
+_BAD_ROWS_SHOWN = 20
+_DELIVERY_TIMEOUT_MS = 30_000
+#: A year in five minutes; above it, all at once is meant.
+_FASTEST = 100_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay and how."""
+
+    path: Path
+    bootstrap: str
+    """Kafka addresses."""
+    partitions: int
+    """Number of partitions of market.ticks.v1."""
+    symbol: str | None = None
+    """Of all rows, ticker dot MIC; None = the file has a column of symbols."""
+    speed: float = float("inf")
+    """Event seconds for each wall second, > 0; infinity = as fast as the broker takes it."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role (ts, price, size, seq, symbol) to the column's name, or its number from 1 in a file without a line of names."""
+    tz: ZoneInfo | None = None
+    """Zone of times that carry none."""
+    source: str | None = None
+    """Name of the feed and session; None = from the file's name."""
+    digits: tuple[int, int] | None = None
+    """Decimal digits of prices and sizes; None = as the instrument has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a replay is."""
+
+    done: int
+    total: int
+    unit: str
+    rows: int
+    bad_rows: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a file."""
+
+    path: str
+    source: str
+    symbols: list[str] = field(default_factory=list)
+    rows: int = 0
+    """Ticks acknowledged by the broker."""
+    bad_rows: int = 0
+    """Rows that could not be used; each is in the dead-letter topic."""
+    bad: list[dict[str, object]] = field(default_factory=list)
+    """Line and reason of the first of them."""
+    first_ts: int = 0
+    """Event time of the first row, UTC nanoseconds, shift included."""
+    last_ts: int = 0
+    shift_weeks: int = 0
+    seconds: float = 0.0
+    complete: bool = False
+    """The whole file was sent."""
+    notices: list[str] = field(default_factory=list)
+
+    def as_text(self) -> str:
+        """For a terminal."""
+        lines = [f"note: {notice}" for notice in self.notices]
+        lines += [f"line {each['line']}: {each['reason']}" for each in self.bad[:_BAD_ROWS_SHOWN]]
+        if self.bad_rows > _BAD_ROWS_SHOWN:
+            lines.append(f"... and {self.bad_rows - _BAD_ROWS_SHOWN} more bad rows, all in {TICKS.dead_letters().name}")
+        moved = f", moved by {self.shift_weeks} weeks" if self.shift_weeks else ""
+        lines.append(f"{'sent' if self.complete else 'stopped after'} {self.rows} ticks of {', '.join(self.symbols)} in {self.seconds:.1f} s{moved}")
+        return "".join(f"{line}\n" for line in [*lines, f"{self.bad_rows} bad rows"])
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        return asdict(self)
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def replay_file(options: ReplayOptions, on_progress: ProgressCallback | None = None) -> Summary:
+    """Replays a file and returns when every row is acknowledged. Ctrl-C ends it in order, with what was sent so far.
+
+    Raises InvalidArgument, DataUnreadable, Unavailable (broker), DeliveryFailed.
+    """
+    return asyncio.run(_until_interrupted(options, on_progress))
+
+
+async def _until_interrupted(options: ReplayOptions, on_progress: ProgressCallback | None) -> Summary:
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stopping.set)
+    return await replay(options, on_progress or (lambda _: None), stopping)
+
+
+async def replay(options: ReplayOptions, on_progress: ProgressCallback, stopping: asyncio.Event, clock: Clock | None = None) -> Summary:
+    """As `replay_file`, inside a running loop; `stopping` ends it in order."""
+    clock = clock or SystemClock()
+    summary = Summary(str(options.path), _source_name(options))
+    began = clock.monotonic_ns()
+    with closing(open_source(options.path, header=not by_position(options.columns))) as file:
+        reader = _reader(options, file, summary.notices.append)
+        stored, floors = await asyncio.to_thread(_what_is_stored, options, summary.source)
+        publisher = KafkaPublisher(make_producer(options.bootstrap, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS))
+        try:
+            outbox = Outbox(publisher, clock, summary.source)
+            letters = _RowLetters(outbox, options.path, summary)
+
+            def on_step(rows: int) -> None:
+                on_progress(Progress(file.done, file.total, file.unit, rows, summary.bad_rows))
+
+            feed = FileFeed(file, reader, summary.source, options.speed, clock, on_bad=letters.send, on_step=on_step, floors=floors)
+            sequencer = Sequencer(outbox, clock, options.partitions, feed.source_kind, _instruments(options))
+            await send_ticks(feed, stored, outbox, sequencer, stopping)
+        except NoTimes as error:
+            raise DataUnreadable(str(options.path), str(error)) from error
+        finally:
+            await publisher.close()
+    _complete(summary, feed, outbox)
+    summary.seconds = (clock.monotonic_ns() - began) / NS
+    return summary
+
+
+def _complete(summary: Summary, feed: FileFeed, outbox: Outbox) -> None:
+    summary.symbols = list(feed.symbols)
+    summary.rows = outbox.rows_acknowledged
+    summary.first_ts, summary.last_ts = feed.first_ts, feed.last_ts
+    summary.shift_weeks = feed.shift // WEEK_NS
+    summary.complete = feed.complete
+
+
+class _RowLetters:
+    """Sends rows that cannot be used to the dead-letter topic, each as it is in the file, and keeps the first for the summary."""
+
+    def __init__(self, outbox: Outbox, path: Path, summary: Summary) -> None:
+        self._outbox, self._path, self._summary = outbox, path, summary
+
+    async def send(self, row: BadRow) -> None:
+        """Returns once the row is on its way."""
+        if self._summary.bad_rows < _BAD_ROWS_KEPT:
+            self._summary.bad.append({"line": row.line, "reason": row.why})
+        self._summary.bad_rows += 1
+        headers = [
+            *record_headers("TickBatch", f"{self._summary.source}/line/{row.line}", new_traceparent(), feed=self._summary.source),
+            ("dlq_reason", row.why[:1000].encode()),
+            ("dlq_topic", TICKS.name.encode()),
+            ("dlq_file", self._path.name.encode()),
+            ("dlq_line", b"%d" % row.line),
+        ]
+        await self._outbox.send(TICKS.dead_letters().name, 0, row.raw, headers, rows=0)
+
+
+def _source_name(options: ReplayOptions) -> str:
+    if options.source is None:
+        stem = re.sub(r"[^a-z0-9_.-]+", "-", options.path.name.lower())
+        return f"replay:{stem}"[:64]
+    if not _SOURCE.fullmatch(options.source):
+        raise InvalidArgument("source", options.source, "1 to 64 characters of a-z, 0-9, '-', '_', '.', ':'")
+    return options.source
+
+
+def _instruments(options: ReplayOptions) -> Callable[[str], Instrument]:
+    if options.digits is None:
+        return instrument_of
+    price, size = options.digits
+
+    def with_digits(symbol: str) -> Instrument:
+        return replace(instrument_of(symbol), price_digits=price, size_digits=size)
+
+    return with_digits
+
+
+def _reader(options: ReplayOptions, file: FileSource, say: Callable[[str], None]) -> RowReader:
+    columns = find_columns(str(options.path), file.names, options.columns)
+    if options.symbol is None and columns.symbol is None:
+        raise InvalidArgument("symbol", None, f"--symbol, or a column of symbols; file has {', '.join(file.names)}")
+    if options.symbol is not None and "symbol" in options.columns:
+        raise InvalidArgument("symbol", options.symbol, "either --symbol or --columns symbol=..., not both")
+    return RowReader(columns, options.symbol, _instruments(options), TimeReader(options.tz, say), say)
+
+
+def _what_is_stored(options: ReplayOptions, source: str) -> tuple[Stored, dict[str, int]]:
+    """The latest position of the source over all partitions, and the watermark of each symbol."""
+    floors: dict[str, int] = {}
+    latest = Stored()
+    with closing(LogTail(options.bootstrap)) as tail:
+        for partition in range(options.partitions):
+            floors |= tail.symbol_watermarks(partition)
+            latest = max(latest, tail.last_rows(source, partition, _LOOK_BACK_RECORDS), key=lambda stored: stored.floor)
+    return latest, floors
+
+
+def parse_speed(text: str) -> float:
+    """`60`, `60x` or `max`. Raises InvalidArgument."""
+    if text == "max":
+        return float("inf")
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= _FASTEST:
+        raise InvalidArgument("speed", text, f"a number above 0 and at most {_FASTEST:g}, or max")
+    return speed
+
+
+def parse_digits(text: str) -> tuple[int, int]:
+    """`2,0`: decimal digits of prices and of sizes. Raises InvalidArgument."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) <= MAX_DIGITS for part in parts):
+        raise InvalidArgument("digits", text, f"two numbers 0 to {MAX_DIGITS}, as in 2,0")
+    return int(parts[0]), int(parts[1])
+
+
+def parse_zone(text: str) -> ZoneInfo:
+    """`America/New_York`. Raises InvalidArgument."""
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidArgument("tz", text, "a name of the time zone database, as in America/New_York") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("signalbox replay", description="Replays a file of trades (CSV, also gzipped, or Parquet).")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--symbol", help="symbol of all rows, ticker dot MIC")
+    parser.add_argument("--speed", default="max", help="event seconds for each second (60, 60x), or max")
+    parser.add_argument("--columns", default="", help="ts=NAME,price=NAME,size=NAME,seq=NAME,symbol=NAME; numbers for a file without names")
+    parser.add_argument("--tz", help="zone of times that carry none")
+    parser.add_argument("--source", help="name of the feed and session")
+    parser.add_argument("--digits", help="decimal digits of prices and sizes, as in 2,0")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0 when the whole file was sent, 1 when not, 2 when the arguments are wrong."""
+    arguments = _parser().parse_args(argv)
+    settings = load_settings(RuntimeSettings)
+    try:
+        options = ReplayOptions(
+            path=arguments.file,
+            bootstrap=settings.kafka_bootstrap_servers,
+            partitions=settings.partitions,
+            symbol=arguments.symbol,
+            speed=parse_speed(arguments.speed),
+            columns=parse_columns(arguments.columns),
+            tz=parse_zone(arguments.tz) if arguments.tz else None,
+            source=arguments.source,
+            digits=parse_digits(arguments.digits) if arguments.digits else None,
+        )
+        summary = replay_file(options)
+    except SignalboxError as error:
+        sys.stderr.write(f"signalbox replay: {error}\n")
+        return 2 if isinstance(error, InvalidArgument) else 1
+    sys.stdout.write(json.dumps(summary.as_json(), indent=2) + "\n" if arguments.json else summary.as_text())
+    return 0 if summary.complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
