@@ -2,7 +2,7 @@
 
 import {
   CandlestickSeries, ColorType, createChart, createSeriesMarkers, createTextWatermark, CrosshairMode, HistogramSeries,
-} from "../vendor/lightweight-charts.standalone.production.mjs";
+} from "../vendor/lightweight-charts-5.2.1.standalone.production.mjs";
 import { clock, day, number, priceDigits, weekday } from "./format.js";
 import { IndicatorLines } from "./chart_lines.js";
 import { nextFrame } from "./frame.js";
@@ -121,7 +121,8 @@ export class ChartView {
     const scale = this.#chart.timeScale();
     const range = scale.getVisibleLogicalRange();
     const half = range ? (range.to - range.from) / 2 : 60;
-    scale.setVisibleLogicalRange({ from: i - half, to: Math.min(i + half, this.#market.series.bars.length + RIGHT_OFFSET) });
+    const to = Math.min(i + half, this.#market.series.bars.length + RIGHT_OFFSET);
+    scale.setVisibleLogicalRange({ from: to - 2 * half, to });
   }
 
   move(bars) {

@@ -1,6 +1,6 @@
 // The indicator lines on the chart: made for what is switched on, filled and updated from the series.
 
-import { HistogramSeries, LineSeries } from "../vendor/lightweight-charts.standalone.production.mjs";
+import { HistogramSeries, LineSeries } from "../vendor/lightweight-charts-5.2.1.standalone.production.mjs";
 import { THEME } from "./theme.js";
 
 const seconds = (ms) => Math.floor(ms / 1000);

@@ -7,7 +7,7 @@ const formatters = new Map();
 function fixed(digits) {
   let formatter = formatters.get(digits);
   if (!formatter) {
-    formatter = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    formatter = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
     formatters.set(digits, formatter);
   }
   return formatter;
@@ -23,13 +23,13 @@ export function priceDigits(x) {
 }
 
 export const price = (x) => (known(x) ? fixed(priceDigits(x)).format(x) : DASH);
-export const number = (x, digits = 2) => (known(x) ? fixed(digits).format(x) : DASH);
+export const number = (x, digits = 2) => (known(x) ? fixed(digits).format(x).replace("-", "−") : DASH);
 export const whole = (x) => (known(x) ? fixed(0).format(Math.round(x)) : DASH);
 
 export function signed(x, digits = 2) {
   if (!known(x)) return DASH;
   const text = fixed(digits).format(Math.abs(x));
-  return x > 0 ? `+${text}` : x < 0 ? `−${text}` : text;
+  return !/[1-9]/.test(text) ? text : x > 0 ? `+${text}` : `−${text}`;
 }
 
 export const percent = (x) => (known(x) ? `${signed(x * 100, 2)}%` : DASH);

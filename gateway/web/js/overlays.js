@@ -10,7 +10,7 @@ export const OVERLAYS = [
   { id: "ema12", label: "EMA 12", pane: "price", on: false, lines: [line("ema_12", "#7fdbca", "EMA 12")] },
   { id: "ema26", label: "EMA 26", pane: "price", on: false, lines: [line("ema_26", "#ff9e80", "EMA 26")] },
   {
-    id: "bbands", label: "BB 20, 2", pane: "price", on: true,
+    id: "bbands", label: "BB", title: "Bollinger bands: SMA 20, two standard deviations", pane: "price", on: true,
     lines: [
       line("bbands_20_2_upper", "#7686a0", "BB upper"),
       line("bbands_20_2_middle", "#56637a", "BB mid", { style: 2 }),

@@ -27,8 +27,8 @@ function signalRow(signal) {
     "button", { type: "button", class: "signal", "data-way": signal.up ? "up" : "down", "data-key": signal.key },
     el("span", { class: "signal-arrow", "aria-label": signal.up ? "up" : "down" }, signal.up ? "▲" : "▼"),
     el("span", { class: "signal-name" }, name), el("span", { class: "signal-price num" }, price(signal.price)),
-    el("span", { class: "signal-what" }, what), meter,
-    el("span", { class: "signal-where" }, el("b", {}, ticker), ` ${venue} · ${signal.interval}`),
+    el("span", { class: "signal-what" }, what),
+    el("span", { class: "signal-where" }, el("b", {}, ticker), ` ${venue} · ${signal.interval}`, meter),
     el("time", { class: "signal-time num", title: originally(signal) }, barTime(signal.interval === "1d" ? signal.t : signal.tc, signal.interval)),
   );
   return el("li", { class: signal.history ? "" : "fresh" }, button);

@@ -146,7 +146,7 @@ export class Stage {
     for (const overlay of OVERLAYS) {
       const swatch = el("i", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = overlay.lines.at(-1).color;
-      const button = el("button", { type: "button", class: "chip", "data-overlay": overlay.id }, swatch, overlay.label);
+      const button = el("button", { type: "button", class: "chip", "data-overlay": overlay.id, title: overlay.title }, swatch, overlay.label);
       button.addEventListener("click", () => this.#toggle(overlay.id));
       this.#overlayButtons.set(overlay.id, button);
       byId("overlays").append(button);

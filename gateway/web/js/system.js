@@ -17,7 +17,12 @@ export const numeric = (object, name) => {
 
 /** GET of a JSON document; throws with a sentence a person can read. */
 export async function getJson(path) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), headers: { accept: "application/json" } });
+  let answer;
+  try {
+    answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), headers: { accept: "application/json" } });
+  } catch (error) {
+    throw new Error(`${path} does not answer`, { cause: error });
+  }
   if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
   return answer.json();
 }
@@ -43,6 +48,11 @@ class ProcessCard {
     setAttr(this.node, "title", detail || state);
     setText(this.memory, bytes(numeric(process, "resident_bytes")));
     setText(this.answer, duration(numeric(process, "response_ms") ?? 0));
+  }
+
+  unknown() {
+    setData(this.node, "state", "unknown");
+    setText(this.state, "unknown");
   }
 }
 
@@ -108,9 +118,9 @@ export class SystemPanel {
 
   #failed(error) {
     this.#failures += 1;
-    setText(this.#nodes.state, `state unknown: ${error.name === "TimeoutError" ? "no answer" : error.message}`);
+    setText(this.#nodes.state, `state unknown: ${error.message}`);
     setData(this.#nodes.state, "state", "unknown");
-    for (const card of this.#cards.values()) setData(card.node, "state", "unknown");
+    for (const card of this.#cards.values()) card.unknown();
     this.#onStatus(null);
   }
 
