@@ -228,7 +228,7 @@ class BarEngine:
     def _ingest(self, ticks: TickColumns, source: int, numbers: Ints) -> list[LateColumns]:
         self._grow_pool(len(ticks))
         # Another memory layout, or a read-only array, would compile the kernel again: seconds.
-        columns = (ticks.instrument, ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq)
+        columns: tuple[NDArray[Any], ...] = (ticks.instrument, ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq)
         rows = Rows(*(np.require(column, requirements=("C", "W")) for column in columns))
         reasons = np.zeros(len(ticks), np.int32)
         if not ingest(rows, source, ticks.source_kind, ticks.replay_shift, numbers, self._lateness_ns, self._state, reasons):

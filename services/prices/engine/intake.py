@@ -68,6 +68,7 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
                 row["price"] = rows.price[r]
                 row["size"] = rows.size[r]
                 row["seq"] = rows.seq[r]
+                row["mark"] = symbol["watermark"]
                 if symbol["rows"] == 0:
                     symbol["head"] = slot
                     lane["max_seq"] = 0
@@ -326,14 +327,20 @@ def _merge_runs(slots: NDArray[np.int32], other: NDArray[np.int32], low: int, wi
 def _without_duplicates(slots: NDArray[np.int32], state: State) -> NDArray[np.int32]:
     kept = 1
     for at in range(1, len(slots)):
-        a, b = state.pending[slots[kept - 1]], state.pending[slots[at]]
-        if b["seq"] > 0 and a["seq"] == b["seq"] and a["source"] == b["source"] and a["shift"] == b["shift"]:
+        if _repeats(state.pending[slots[at]], state.pending[slots[kept - 1]]):
             state.control[0]["duplicates"] += 1
             _free(slots[at], state)
         else:
             slots[kept] = slots[at]
             kept += 1
     return slots[:kept]
+
+
+@njit(cache=True)
+def _repeats(row: Any, earlier: Any) -> bool:
+    """Whether a row has the identity of an earlier one that was pending when it came. (Else two rows of one batch would differ from two batches.)"""
+    same = row["seq"] > 0 and row["seq"] == earlier["seq"] and row["source"] == earlier["source"] and row["shift"] == earlier["shift"]
+    return bool(same and (earlier["ts"] // SECOND_NS + 1) * SECOND_NS > row["mark"])
 
 
 @njit(cache=True)

@@ -28,8 +28,8 @@ NONE = -1
 _TICK = [("ts", "i8"), ("recv", "i8"), ("price", "i8"), ("size", "i8"), ("seq", "i8"), ("arrival", "i8"), ("shift", "i8"), ("source", "i4"), ("kind", "i4")]
 _PRICES = [(name, "i8") for name in ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "trade_count", "shift", "recv", "kind")]
 
-#: A row whose second is not final yet. Rows of a symbol are linked by `next`, free slots too.
-PENDING = np.dtype([*_TICK, ("next", "i4"), ("symbol", "i4")])
+#: A row whose second is not final yet. Rows of a symbol are linked by `next`, free slots too. `mark`: the symbol's watermark when it came.
+PENDING = np.dtype([*_TICK, ("mark", "i8"), ("next", "i4"), ("symbol", "i4")])
 #: A symbol: its list of pending rows; whether the list may be unsorted or hold a row twice; what changed since live bars and snapshots were taken
 #: (`dirty_from`: earliest row since then); its watermark; its last trade.
 SYMBOL = np.dtype(
