@@ -1,0 +1,83 @@
+"""The topics that the hub lives from."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.hub.blocks import Block, blocks_of
+from gateway.hub.handover import Handover
+from gateway.metrics import BAD_RECORDS
+from services.runtime.clock import Clock
+from services.runtime.errors import BadRecord
+from services.runtime.kafka import Record, TopicReader, tail_start
+from services.runtime.logging import get_logger
+from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
+
+_log = get_logger("hub")
+
+#: Records of each partition of what is not kept as history from its beginning: enough for some ticks of each symbol.
+_TAIL_RECORDS = 200
+
+_HISTORY = (BARS.name, INDICATORS.name, SIGNALS.name)
+_LIVE = (LIVE_BARS.name, TICKS.name)
+
+
+class Source:
+    """Reads the topics into the hub: final rows from the beginning of what is kept, ticks and forming bars from near the end.
+
+    on_failure: called from a thread with what ended a reader.
+    """
+
+    def __init__(self, bootstrap: str, take: Callable[[Block], None], on_failure: Callable[[BaseException], None], clock: Clock) -> None:
+        self._bootstrap = bootstrap
+        self._on_failure = on_failure
+        self._clock = clock
+        self._handover = Handover(asyncio.get_running_loop(), take)
+        self._history = TopicReader(bootstrap, _HISTORY, self._on_records, on_failure=on_failure)
+        self._live: TopicReader | None = None
+
+    async def start(self) -> None:
+        """Begin to read; returns when everything that was there has been taken over. Raises Unavailable, ReaderFailed."""
+        start = await asyncio.to_thread(self._tails)
+        self._history.start()
+        await self._history.wait_caught_up()
+        await self._taken_over()
+        # Only now: a forming bar is told from a final one by what is final.
+        self._live = TopicReader(self._bootstrap, _LIVE, self._on_records, start=start, on_failure=self._on_failure)
+        self._live.start()
+        await self._live.wait_caught_up()
+        await self._taken_over()
+
+    def check_ready(self) -> str | None:
+        """For OpsServer: whether everything is read, and reading goes on."""
+        if self._live is None:
+            return self._history.check_ready() or "ticks and forming bars are not read yet"
+        return self._history.check_ready() or self._live.check_ready()
+
+    def check_alive(self) -> str | None:
+        """For OpsServer: whether the readers run."""
+        return self._history.check_alive() or (None if self._live is None else self._live.check_alive())
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        self._handover.close()
+        for reader in (self._history, self._live):
+            if reader is not None:
+                await asyncio.to_thread(reader.stop)
+
+    async def _taken_over(self) -> None:
+        while self._handover.waiting():
+            await self._clock.sleep(0.01)
+
+    def _tails(self) -> dict[tuple[str, int], int]:
+        return {place: offset for topic in _LIVE for place, offset in tail_start(self._bootstrap, topic, _TAIL_RECORDS).items()}
+
+    def _on_records(self, records: list[Record]) -> None:
+        blocks: list[Block] = []
+        for record in records:
+            try:
+                blocks += blocks_of(record)
+            except BadRecord as error:
+                BAD_RECORDS.labels(record.topic).inc()
+                _log.warning("record left out", topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error))
+        if blocks:
+            self._handover.put(blocks)
