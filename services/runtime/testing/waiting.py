@@ -4,12 +4,16 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 20.0, interval_s: float = 0.02) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], timeout_s: float = ..., interval_s: float = ...) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], timeout_s: float = ..., interval_s: float = ...) -> T: ...
+async def eventually(check: Callable[[], Any], timeout_s: float = 20.0, interval_s: float = 0.02) -> Any:
     """Calls `check` until it returns something true, and returns that.
 
     While it raises AssertionError or returns something false it is called again; after `timeout_s` the last AssertionError is raised.
@@ -18,7 +22,7 @@ async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 2
     while True:
         try:
             outcome = check()
-            value: T = await outcome if inspect.isawaitable(outcome) else outcome
+            value = await outcome if inspect.isawaitable(outcome) else outcome
             if value:
                 return value
             problem = AssertionError(f"not true within {timeout_s:g} s, the last value was {value!r}")
