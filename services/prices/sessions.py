@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -136,9 +136,8 @@ def default_path() -> Path:
     return Path(home) / "tables" / "sessions.npz"
 
 
-def build(last_year: int) -> SessionTable:
-    """Sessions of every calendar in CALENDARS from FIRST_YEAR, or the calendar's own first year, to the end of `last_year`. Imports pandas: seconds."""
-    names = sorted(set(CALENDARS.values()))
+def build(last_year: int, names: Sequence[str] = tuple(sorted(set(CALENDARS.values())))) -> SessionTable:
+    """Sessions of calendars of exchange_calendars from FIRST_YEAR, or the calendar's own first year, to the end of `last_year`. Takes seconds."""
     rows = [_sessions_of(name, last_year) for name in names]
     starts = np.cumsum([0, *(len(opens) for opens, _, _ in rows)], dtype=np.int64)
     opens, closes, dates = (np.concatenate([row[column] for row in rows]) for column in range(3))
