@@ -64,14 +64,18 @@ def test_kill_between_the_steps_of_a_checkpoint(new_bench: NewBench) -> None:
 
 def test_worker_stopped_past_its_session_and_woken(new_bench: NewBench) -> None:
     bench = new_bench()
-    first = bench.start(0, **SHORT_SESSION)
+    ports = free_ports(2)
+    first = bench.start(0, ports[0], **SHORT_SESSION)
     with bench.load():
         wait_until(lambda: bench.output_count() > 100, "the first worker works")
         first.signal(signal.SIGSTOP)
-        second = bench.start(1, free_ports(1)[0], **SHORT_SESSION)
+        second = bench.start(1, ports[1], **SHORT_SESSION)
         wait_until(lambda: second.metric("signalbox_stream_checkpoints_total") > 20, "the second worker has taken over")
+        generation = second.metric("signalbox_stream_generation")
         first.signal(signal.SIGCONT)
-        wait_until(lambda: first.process.poll() is not None or second.metric("signalbox_stream_generation") > 2, "the first worker has noticed")
+        wait_until(lambda: first.process.poll() is not None or first.metric("signalbox_stream_generation") > generation, "the first worker has noticed")
+        done = bench.output_count()
+        wait_until(lambda: bench.output_count() > done + 500, "the group goes on")
     second.kill()
     if first.process.poll() is None:
         first.kill()

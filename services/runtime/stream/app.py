@@ -6,6 +6,7 @@ Half-private hooks of faust-streaming 0.15.3 are used, and the versions are pinn
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -150,7 +151,11 @@ class StreamApp:
 
 
 def _new_app(settings: StreamWorkerSettings) -> Any:
-    """The settings that worked; stream.md says what went wrong with others."""
+    """The settings that worked when they were tried; the comments say what went wrong with others."""
+    if settings.log_level != "debug":
+        # Thirty lines a start that say which service begins; what the group decides is told by aiokafka's logger and ours.
+        for name in ("faust", "mode", __name__):
+            logging.getLogger(name).setLevel(logging.WARNING)
     return faust.App(
         settings.group,
         broker=[f"kafka://{address}" for address in settings.kafka_bootstrap_servers.split(",")],

@@ -16,7 +16,7 @@ from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 
 from services.runtime.kafka import to_record
 from services.runtime.stream.errors import StartFailed
-from services.runtime.stream.manifests import SLOTS, CheckpointLog, Choice, chunk_records, manifest_key
+from services.runtime.stream.manifests import CHUNK_BYTES, SLOTS, CheckpointLog, Choice, chunk_records, manifest_key
 from services.runtime.stream.offsets import Extent, TopicOffsets
 from services.runtime.stream.outputs import OutputBatch, OutputProducer
 
@@ -53,7 +53,7 @@ class CheckpointWriter:
         """Returns when the broker has the outputs, the state and the manifest. A failed delivery ends the process instead."""
         await self.wait_for_outputs(snapshot)
         sequence = self._next_sequence()
-        chunks, digest = await asyncio.to_thread(_encode, self._partition, sequence % SLOTS, snapshot.state)
+        chunks, digest = await self._encode(sequence % SLOTS, snapshot.state)
         await self.write_chunks(chunks)
         manifest = CheckpointManifest(
             app=self._app,
@@ -83,6 +83,12 @@ class CheckpointWriter:
     def _next_sequence(self) -> int:
         sequence = self._sequence + 1
         return sequence + 1 if sequence % SLOTS == self._spared else sequence
+
+    async def _encode(self, slot: int, state: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
+        if len(state) <= CHUNK_BYTES:
+            return _encode(self._partition, slot, state)
+        # Hashing and copying megabytes would hold up records; a hop to a thread would hold up a small checkpoint.
+        return await asyncio.to_thread(_encode, self._partition, slot, state)
 
     async def _put(self, records: list[tuple[str, bytes]]) -> None:
         batch = self._outputs.new_batch()

@@ -1,0 +1,85 @@
+"""The harness leans on half-private parts of Faust: these tests fail when another version has them no more, or otherwise."""
+
+import ast
+import inspect
+import subprocess
+import sys
+import textwrap
+from importlib.metadata import version
+
+import faust
+from faust.app.base import App
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport import consumer as consumer_module
+from faust.transport.drivers import aiokafka as driver
+
+from services.runtime.stream.app import CheckpointedConsumer, NoTables
+from services.runtime.stream.settings import StreamWorkerSettings
+from tests.servers import REPOSITORY
+
+
+def calls(function: object) -> list[str]:
+    """Dotted names of what a function calls, in the order of the source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))  # type: ignore[arg-type]
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [ast.unparse(node.func) for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))]
+
+
+def test_the_versions_are_the_ones_that_were_tried() -> None:
+    assert (version("faust-streaming"), version("aiokafka"), version("mode-streaming")) == ("0.15.3", "0.14.0", "0.7.1")
+
+
+def test_the_transport_makes_the_consumer_that_is_set_on_it() -> None:
+    assert "self.Consumer" in calls(driver.Transport.create_consumer)
+    assert issubclass(CheckpointedConsumer, driver.Transport.Consumer)
+
+
+def test_perform_seek_asks_seek_to_committed_and_believes_it() -> None:
+    source = inspect.getsource(consumer_module.Consumer.perform_seek)
+    assert "await self.seek_to_committed()" in source
+    assert "read_offset.update(" in source
+    assert list(inspect.signature(driver.Consumer.seek_to_committed).parameters) == ["self"]
+    assert list(inspect.signature(driver.AIOKafkaConsumerThread.seek_wait).parameters) == ["self", "partitions"]
+
+
+def test_fetches_go_through_wait_next_records() -> None:
+    assert list(inspect.signature(consumer_module.Consumer._wait_next_records).parameters) == ["self", "timeout"]
+    assert "records, active_partitions = await self._wait_next_records(timeout)" in inspect.getsource(consumer_module.Consumer.getmany)
+    assert "if records is None or self.should_stop:\n            return" in inspect.getsource(consumer_module.Consumer.getmany)
+
+
+def test_checkpoints_are_loaded_before_the_seek_and_before_any_event() -> None:
+    order = calls(Recovery._resume_streams)
+    steps = ["app.on_rebalance_complete.send", "consumer.resume_partitions", "consumer.perform_seek", "consumer.resume_flow"]
+    assert [name for name in order if name in steps] == steps
+
+
+def test_revocation_is_announced_before_the_partitions_go() -> None:
+    source = inspect.getsource(App._on_partitions_revoked)
+    assert source.index("consumer.stop_flow") < source.index("self.flow_control.clear") < source.index("self.on_partitions_revoked.send")
+
+
+def test_the_table_manager_does_nothing_at_start_that_we_leave_out() -> None:
+    assert calls(TableManager.on_start) == ["self.sleep", "self._update_channels", "self.recovery.start"]
+    assert calls(NoTables.on_start) == ["self._update_channels", "self.recovery.start"]
+
+
+def test_events_know_their_generation() -> None:
+    assert "generation_id" in inspect.signature(faust.types.tuples.ConsumerMessage.__init__).parameters
+    assert "generation_id=self.app.consumer_generation_id" in inspect.getsource(driver.Consumer._to_message)
+
+
+def test_settings_name_the_group_and_the_member() -> None:
+    settings = StreamWorkerSettings.model_validate({"app": "prices", "replica": "2"})
+    assert (settings.group, settings.instance) == ("signalbox-prices", "signalbox-prices-2")
+
+
+def test_the_harness_starts_without_pandas_and_calendars() -> None:
+    code = "import sys, services.runtime.stream.worker; print([m for m in ('pandas', 'exchange_calendars', 'numba') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_faust_runs_on_uvloop() -> None:
+    code = "import asyncio, services.runtime.stream.app; print(type(asyncio.get_event_loop_policy()).__module__)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == "uvloop\n"

@@ -1,0 +1,25 @@
+from services.runtime.headers import read_headers
+from services.runtime.stream.records import InputRecord, derived_headers
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_derived_headers_carry_trace_and_position() -> None:
+    record = InputRecord("market.ticks.v1", 2, 77, b"", [("traceparent", TRACE.encode()), ("schema", b"signalbox.events.v1.TickBatch")])
+    headers = read_headers(derived_headers(record, "signalbox.events.v1.BarBatch"))
+    assert headers.traceparent == TRACE
+    assert headers.source == ("market.ticks.v1", 2, 77)
+    assert headers.schema == "signalbox.events.v1.BarBatch"
+    assert headers.ce_id == "market.ticks.v1/2/77/BarBatch"
+
+
+def test_several_outputs_of_a_record_have_ids_of_their_own() -> None:
+    record = InputRecord("in", 0, 1, b"", [])
+    ids = {read_headers(derived_headers(record, "signalbox.events.v1.BarBatch", part)).ce_id for part in ("", "1m", "5m")}
+    assert len(ids) == 3
+
+
+def test_the_same_record_gives_the_same_headers() -> None:
+    record = InputRecord("in", 0, 1, b"", [])
+    assert derived_headers(record, "signalbox.events.v1.BarBatch") == derived_headers(record, "signalbox.events.v1.BarBatch")
+    assert read_headers(derived_headers(record, "signalbox.events.v1.BarBatch")).traceparent is None
