@@ -73,11 +73,8 @@ def present_rows(column: pa.Array) -> tuple[BoolArray, pa.Array]:
         return np.ones(len(column), np.bool_), column
     bits = np.frombuffer(column.buffers()[0], np.uint8)
     present = np.unpackbits(bits, bitorder="little")[column.offset : column.offset + len(column)].astype(np.bool_)
-    values = column.buffers()[1] if is_text(column.type) is False else None
-    if values is not None:
-        # The slots of missing values hold some number; a view without the mask shows it.
-        return present, pa.Array.from_buffers(column.type, len(column), [None, values], offset=column.offset)
-    return present, column.fill_null(b"" if pa.types.is_binary(column.type) else "")
+    # The slots of missing values hold something, empty texts or any number; a view without the mask shows it. (`fill_null` imports pandas.)
+    return present, pa.Array.from_buffers(column.type, len(column), [None, *column.buffers()[1:]], offset=column.offset)
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from services.prices.feeds.arrow_columns import BoolArray, cast_rows, fixed_point
+from services.prices.feeds.arrow_columns import BoolArray, cast_rows, fixed_point, present_rows
 from services.prices.feeds.file_columns import ColumnMap
 from services.prices.feeds.file_source import Chunk
 from services.prices.feeds.file_times import TimeReader
@@ -107,12 +107,14 @@ class RowReader:
     def _symbol(self, columns: Mapping[int, pa.Array], verdict: _Verdict) -> UInt32Array:
         if self._map.symbol is None:
             return np.zeros(len(verdict.code), np.uint32)
-        texts, fine = cast_rows(columns[self._map.symbol], pa.string())
+        _, filled = present_rows(columns[self._map.symbol])
+        texts, fine = cast_rows(filled, pa.string())
         encoded = texts.dictionary_encode()
         table = np.array([self._index(value.as_py() or "") for value in encoded.dictionary], np.int64)
         index = np.full(len(verdict.code), -1, np.int64)
         if len(table):
-            index[fine] = table[np.frombuffer(encoded.indices.fill_null(0).buffers()[1], np.int32, len(encoded), encoded.indices.offset * 4)]
+            codes = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(encoded), encoded.indices.offset * 4)
+            index[fine] = table[codes]
         expected = f"{self._only!r} as in the first row, since one symbol is given for all" if self._fixed_symbol else "ticker dot MIC as in AAPL.XNAS"
         verdict.reject(index < 0, _reason("symbol", expected, columns[self._map.symbol]))
         return np.maximum(index, 0).astype(np.uint32)

@@ -217,9 +217,13 @@ class ParquetSource:
 
     def _chunk(self, batch: pa.RecordBatch, names: Sequence[str]) -> Chunk:
         first, self.done = self.done, self.done + batch.num_rows
-        arrays = [batch.column(name) for name in names]
+        arrays = [_plain(batch.column(name)) for name in names]
         lines = np.arange(first + 1, self.done + 1, dtype=np.int64)
         return Chunk(arrays, lines, lambda row: _as_json(names, arrays, row), ())
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _as_json(names: Sequence[str], columns: Sequence[pa.Array], row: int) -> bytes:

@@ -74,7 +74,8 @@ class TimeReader:
         return (values if zoned else self._utc(values)), present
 
     def _of_texts(self, column: pa.Array) -> tuple[Int64Array, BoolArray]:
-        texts, readable = cast_rows(column, pa.string())
+        _, filled = present_rows(column)
+        texts, readable = cast_rows(filled, pa.string())
         texts = pc.ascii_trim_whitespace(texts)
         values = np.zeros(len(texts), np.int64)
         left = np.ones(len(texts), np.bool_)

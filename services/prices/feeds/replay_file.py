@@ -194,8 +194,8 @@ class _RowLetters:
 
 def _source_name(options: ReplayOptions) -> str:
     if options.source is None:
-        stem = re.sub(r"[^a-z0-9_.-]+", "-", options.path.name.lower())
-        return f"replay:{stem}"[:64]
+        stem = re.sub(r"(\.(csv|txt|parquet|pq|gz))+$", "", options.path.name.lower())
+        return f"replay:{re.sub(r'[^a-z0-9_.-]+', '-', stem)}"[:64]
     if not _SOURCE.fullmatch(options.source):
         raise InvalidArgument("source", options.source, "1 to 64 characters of a-z, 0-9, '-', '_', '.', ':'")
     return options.source
