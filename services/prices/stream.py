@@ -83,13 +83,13 @@ class PricesProcessor:
         ticks = decode_ticks(record.value)
         for ref in ticks.instruments:
             if ref.symbol not in self._placed:
-                self._check_place(ref.symbol, record.partition)
+                self._check_place(ref.symbol)
         return ticks
 
-    def _check_place(self, symbol: str, partition: int) -> None:
+    def _check_place(self, symbol: str) -> None:
         expected = partition_of(symbol, self._partitions)
-        if expected != partition:
-            raise BadRecord(f"partition: {symbol} belongs to {expected} of {self._partitions}, was in {partition}")
+        if expected != self._partition:
+            raise BadRecord(f"partition: {symbol} belongs to {expected} of {self._partitions}, was in {self._partition}")
         self._placed.add(symbol)
 
     def _output(self, topic: topics.Topic, value: bytes, headers: list[tuple[str, bytes]], key: bytes | None = None) -> Output:
