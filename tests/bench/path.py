@@ -1,0 +1,232 @@
+"""Ticks topic -> bars -> indicators and signals -> out, checkpoints on, against plain loops over the same trades.
+
+Ours: prices-worker and analysis-worker run and are ready; then a backlog of batches is put on market.ticks.v1 at once. Time runs from
+before the first batch is sent until the last indicator row can be read. References: a backlog of one JSON tick a record is there before
+they start; time runs from the first tick they have in hand to the acknowledgement of their last result. Bars and indicators of all runs
+are compared; a difference ends the bench.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from deploy.local.broker import EmbeddedBroker
+from deploy.local.ports import free_ports
+from services.prices.sessions import SessionTable
+from services.runtime.columns import TickColumns, decode_bars, decode_indicators
+from services.runtime.headers import record_headers
+from services.runtime.kafka import make_producer
+from services.runtime.kafka_admin import ensure_topics
+from services.runtime.topics import BARS, INDICATORS, TICKS, Layout, Topic
+from tests.bench import workload
+from tests.bench.processes import Process, Usage
+from tests.bench.results import Result
+from tests.servers import REPOSITORY, new_broker
+
+TICKS_COUNT = 300_000
+PARTITIONS = 4
+BATCH_ROWS = 512
+BACKLOG_ROWS = 4_096
+SYMBOLS = 500
+#: Indicators that the references compute too.
+SHARED = ("ema_12", "ema_26", "rsi_14", "macd_12_26_9", "macd_12_26_9_signal", "bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower", "atr_14")
+#: Equality of indicators of different code: see docs/adr and the conformance tests.
+TOLERANCE = 1e-9
+#: Reached only when something is wrong.
+PATIENCE_S = 300.0
+
+#: (symbol, ts_open) -> open, high, low, close, volume, trades, then SHARED (NaN while warming up).
+Rows = dict[tuple[str, int], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One way, once."""
+
+    ticks_per_s: float
+    usage: Usage
+    rows: Rows
+
+
+def run() -> list[Result]:
+    """All figures of the path."""
+    with tempfile.TemporaryDirectory(prefix="signalbox-bench-") as folder:
+        home = Path(folder)
+        (home / "tables").mkdir()
+        # The bench's symbols trade around the clock, so no calendar is needed.
+        SessionTable.utc_only().save(home / "tables" / "sessions.npz")
+        ticks = workload.trades(TICKS_COUNT, SYMBOLS)
+        poll = reference(home / "poll", ticks, "json")
+        thousands = reference(home / "thousands", ticks, "orjson")
+        ours = chain(home / "chain", ticks, BATCH_ROWS)
+        backlog = chain(home / "backlog", ticks, BACKLOG_ROWS)
+        compare("orjson loop", poll.rows, thousands.rows)
+        compare("workers", poll.rows, ours.rows)
+        compare("workers on a backlog", poll.rows, backlog.rows)
+        few, many = (chain(home / f"symbols-{count}", workload.trades(TICKS_COUNT, count), BATCH_ROWS) for count in (10, 10_000))
+    return [*_throughput(poll, thousands, ours, backlog), *_sizes(ours, few, many), _encoding(ticks)]
+
+
+def _throughput(poll: Run, thousands: Run, ours: Run, backlog: Run) -> list[Result]:
+    name, unit = "path.ticks_per_s", "ticks/s"
+    cpu = 1e6 / TICKS_COUNT
+    return [
+        Result(name, ours.ticks_per_s, unit, "confluent-kafka poll, json, dictionaries", poll.ticks_per_s),
+        Result(f"{name}.by_thousands", ours.ticks_per_s, unit, "confluent-kafka consume(1000), orjson", thousands.ticks_per_s),
+        Result(f"{name}.backlog", backlog.ticks_per_s, unit, "the same in records of 512 rows", ours.ticks_per_s),
+        Result("path.cpu_s_per_million", ours.usage.cpu_seconds * cpu, "s", "poll loop", poll.usage.cpu_seconds * cpu, False),
+        Result("path.peak_mib", ours.usage.peak_bytes / 2**20, "MiB", "poll loop", poll.usage.peak_bytes / 2**20, False),
+    ]
+
+
+def _sizes(ours: Run, few: Run, many: Run) -> list[Result]:
+    rows = ((10, few), (10_000, many))
+    return [Result(f"path.ticks_per_s.symbols_{count}", run.ticks_per_s, "ticks/s", f"{SYMBOLS} symbols", ours.ticks_per_s) for count, run in rows]
+
+
+def _encoding(ticks: TickColumns) -> Result:
+    """What it costs to make batches of ticks."""
+    began = time.perf_counter()
+    for _ in workload.batches(ticks, BATCH_ROWS, PARTITIONS):
+        pass
+    ours = TICKS_COUNT / (time.perf_counter() - began)
+    began = time.perf_counter()
+    for _ in workload.json_records(ticks, PARTITIONS):
+        pass
+    return Result("path.encode_ticks_per_s", ours, "ticks/s", "orjson, one tick a record", TICKS_COUNT / (time.perf_counter() - began))
+
+
+def reference(folder: Path, ticks: TickColumns, way: str) -> Run:
+    """One of the plain loops, on a broker of its own."""
+    folder.mkdir(parents=True)
+    with new_broker(folder) as broker:
+        source = Topic("bench.ticks", TICKS.message, "bench", "One JSON tick a record.", Layout.BATCH)
+        out = Topic("bench.out", BARS.message, "bench", "One JSON bar a record.", Layout.BATCH, partitions=1)
+        ensure_topics(broker.bootstrap, PARTITIONS, [source, out])
+        send(make_producer(broker.bootstrap, linger_ms=20), source.name, workload.json_records(ticks, PARTITIONS), [])
+        command = [sys.executable, "-m", "tests.bench.reference", "--bootstrap", broker.bootstrap, "--topic", source.name, "--out", out.name]
+        command += ["--records", str(len(ticks)), "--way", way]
+        done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
+        figures = json.loads(done.stdout)
+        rows: Rows = {}
+        for value in read_all(broker.bootstrap, out.name, 1):
+            row = orjson.loads(value)
+            bar = (row["open"], row["high"], row["low"], row["close"], row["volume"], row["trades"])
+            rows[row["symbol"], row["ts_open"]] = (*map(float, bar), *(row["indicators"].get(name, math.nan) for name in SHARED))
+    return Run(len(ticks) / figures["seconds"], Usage(figures["cpu_seconds"], figures["peak_bytes"]), rows)
+
+
+def chain(folder: Path, ticks: TickColumns, batch_rows: int) -> Run:
+    """Both workers, on a broker of their own."""
+    folder.mkdir(parents=True)
+    records = list(workload.batches(ticks, batch_rows, PARTITIONS))
+    expected = len({(int(index), int(ts) // 60_000_000_000) for index, ts in zip(ticks.instrument.tolist(), ticks.ts_event.tolist(), strict=True)})
+    with new_broker(folder) as broker, ExitStack() as stack:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        workers = [stack.enter_context(process) for process in _workers(folder, broker)]
+        before = [worker.usage() for worker in workers]
+        seconds, rows = _measure(broker.bootstrap, records, expected)
+        after = [worker.usage() for worker in workers]
+    cpu = sum(end.cpu_seconds - start.cpu_seconds for start, end in zip(before, after, strict=True))
+    return Run(len(ticks) / seconds, Usage(cpu, sum(usage.peak_bytes for usage in after)), rows)
+
+
+def _workers(folder: Path, broker: EmbeddedBroker) -> Iterator[Process]:
+    ports = free_ports(2)
+    env = {
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
+        "SIGNALBOX_HOME": str(folder.parent),
+        "SIGNALBOX_PARTITIONS": str(PARTITIONS),
+        "SIGNALBOX_PRICES_WORKER_METRICS_PORT": str(ports[0]),
+        "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": str(ports[1]),
+    }
+    for name, port in zip(("prices", "analysis"), ports, strict=True):
+        yield Process(f"services.{name}.worker", env, port, folder / f"{name}.log")
+
+
+def _measure(bootstrap: str, records: list[tuple[int, bytes]], expected: int) -> tuple[float, Rows]:
+    """Seconds until the last one-minute row of indicators is there, and what came out."""
+    reader = consumer_of(bootstrap, INDICATORS.name, PARTITIONS)
+    producer = make_producer(bootstrap)
+    headers = record_headers(TICKS.message, "bench")
+    began = time.perf_counter()
+    send(producer, TICKS.name, records, headers)
+    found, deadline, values = 0, began + PATIENCE_S, []
+    while found < expected:
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"{found} of {expected} one-minute rows after {PATIENCE_S:g} s")
+        for message in reader.consume(100, 0.05):
+            values.append(message.value() or b"")
+            found += int((decode_indicators(values[-1]).interval == 60).sum())
+    seconds = time.perf_counter() - began
+    reader.close()
+    return seconds, _rows(read_all(bootstrap, BARS.name, PARTITIONS), values)
+
+
+def _rows(bar_values: Iterable[bytes], indicator_values: Iterable[bytes]) -> Rows:
+    rows: Rows = {}
+    for value in bar_values:
+        bars = decode_bars(value)
+        for at in (bars.interval == 60).nonzero()[0].tolist():
+            ref = bars.instruments[bars.instrument[at]]
+            prices = [float(column[at]) / 10**ref.price_digits for column in (bars.open, bars.high, bars.low, bars.close)]
+            rows[ref.symbol, int(bars.ts_open[at])] = (*prices, float(bars.volume[at]) / 10**ref.size_digits, float(bars.trade_count[at]))
+    for value in indicator_values:
+        batch = decode_indicators(value)
+        columns = [batch.names.index(name) for name in SHARED]
+        for at in (batch.interval == 60).nonzero()[0].tolist():
+            key = batch.symbols[batch.symbol[at]], int(batch.ts_open[at])
+            rows[key] = (*rows[key][:6], *batch.values[at, columns].tolist())
+    return rows
+
+
+def compare(name: str, expected: Rows, found: Rows) -> None:
+    """Raises when the bars are not the same, or an indicator is further away than the tolerance."""
+    if expected.keys() != found.keys():
+        raise RuntimeError(f"{name}: {len(found)} bars, the reference has {len(expected)}; {len(expected.keys() ^ found.keys())} differ")
+    for key, row in expected.items():
+        for left, right in zip(row, found[key], strict=True):
+            if not (math.isnan(left) and math.isnan(right)) and not abs(left - right) <= TOLERANCE * max(1.0, abs(left)):
+                raise RuntimeError(f"{name}: {key}: {found[key]}, the reference has {row}")
+
+
+def send(producer: Producer, topic: str, records: Iterable[tuple[int, bytes]], headers: list[tuple[str, bytes]]) -> None:
+    """Puts records on a topic; returns when the broker has them."""
+    for partition, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, partition=partition, headers=list(headers))
+                break
+            except BufferError:
+                producer.poll(0.05)
+    producer.flush()
+
+
+def consumer_of(bootstrap: str, topic: str, partitions: int) -> Consumer:
+    """A consumer at the beginning of a topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-reader", "enable.auto.commit": False, "fetch.queue.backoff.ms": 10})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    return consumer
+
+
+def read_all(bootstrap: str, topic: str, partitions: int) -> Iterator[bytes]:
+    """All values of a topic that is not being written to."""
+    consumer = consumer_of(bootstrap, topic, partitions)
+    left = sum(consumer.get_watermark_offsets(TopicPartition(topic, partition))[1] for partition in range(partitions))
+    while left:
+        for message in consumer.consume(1000, 1.0):
+            left -= 1
+            yield message.value() or b""
+    consumer.close()
