@@ -26,6 +26,9 @@ _METADATA_TIMEOUT_S = 2.0
 _BOUNDS_ATTEMPTS = 40
 _BOUNDS_PAUSE_S = 0.25
 
+#: A broker that was restarted is found again within a second; librdkafka's own waits grow to 10 s.
+_RECONNECT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000}
+
 #: Topic and partition.
 Place = tuple[str, int]
 
@@ -43,6 +46,7 @@ def make_producer(bootstrap: str, **overrides: object) -> Producer:
         "linger.ms": _LINGER_MS,
         "message.max.bytes": _MAX_RECORD_BYTES,
         "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+        **_RECONNECT,
         # Connection trouble comes by `error_cb`, as structured lines; librdkafka's own go nowhere.
         "log_level": 0,
         "error_cb": _report_errors("producer"),
@@ -306,6 +310,7 @@ def _reader_config(bootstrap: str) -> dict[str, object]:
         "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": 32 << 10,
         "fetch.message.max.bytes": _MAX_RECORD_BYTES,
+        **_RECONNECT,
         "log_level": 0,
         "error_cb": _report_errors("reader"),
     }
