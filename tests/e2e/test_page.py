@@ -37,7 +37,7 @@ class Visit:
         """Collects console errors, exceptions, failed requests."""
         page, problems = self.page, self.problems
         page.on("console", lambda message: problems.append(f"console: {message.text}") if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
+        page.on("pageerror", lambda error: problems.append(f"exception: {error.stack}"))
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url} {request.failure}"))
         page.on("response", lambda response: problems.append(f"{response.status}: {response.url}") if response.status >= 400 else None)
 
@@ -99,7 +99,7 @@ def test_the_replay_moves_and_is_labelled(browser: Browser, stack: Stack, size: 
         visit.until("before => document.getElementById('legend').dataset.close !== before.close", before)
         visit.until("() => document.querySelectorAll('#signals .signal').length >= 3")
         visit.until("() => /[0-9]/.test(document.getElementById('gauge-p50').textContent)")
-        visit.until("() => document.querySelectorAll('#watch .row').length >= 7")
+        visit.until("() => document.querySelectorAll('#watch .row').length >= 6")
         _screenshot(page, f"page-{size[0]}", full_page=size == PHONE)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the screen"
         assert visit.problems == []
@@ -182,7 +182,7 @@ def test_a_signal_leads_to_its_chart(desktop: Visit) -> None:
 def test_keyboard_alone(desktop: Visit) -> None:
     page = desktop.page
     page.goto("/")
-    desktop.until("() => document.querySelectorAll('#watch .row').length >= 7")
+    desktop.until("() => document.querySelectorAll('#watch .row').length >= 6")
     page.locator('.row[aria-selected="true"]').focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")

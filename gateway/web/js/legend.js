@@ -37,8 +37,16 @@ export class Legend {
     );
   }
 
+  /** Puts the panes' labels where the panes are; returns whether all of them are laid out. */
   place(tops) {
-    for (const label of this.#panes.children) label.style.top = `${(tops[Number(label.dataset.pane)] ?? 0) + 4}px`;
+    let complete = true;
+    for (const label of this.#panes.children) {
+      const top = tops[Number(label.dataset.pane)] ?? null;
+      label.hidden = top === null;
+      if (top === null) complete = false;
+      else label.style.top = `${Math.round(top) + 4}px`;
+    }
+    return complete;
   }
 
   /** Shows `bar` (null: nothing yet); `chosen` when the crosshair is on it. */
@@ -62,8 +70,7 @@ export class Legend {
 
   #when(bar, interval) {
     this.#set("time", interval === "1d" ? weekday(bar.t) : `${weekday(bar.t)} ${clock(bar.t)} UTC`);
-    const original = bar.replayOf === undefined ? "" : interval === "1d" ? weekday(bar.replayOf) : `${weekday(bar.replayOf)} ${clock(bar.replayOf)} UTC`;
-    this.#set("original", original && `replay of ${original}`);
+    this.#set("original", replayed(bar, interval));
     this.#set("state", bar.final ? "" : "forming");
   }
 
@@ -87,6 +94,12 @@ export class Legend {
   #set(key, text) {
     setText(this.#cells.get(key), text);
   }
+}
+
+function replayed(bar, interval) {
+  if (bar.replayOf === undefined) return bar.source === "synthetic" ? "synthetic" : "";
+  if (bar.replayOf === bar.t) return "replay at its original time";
+  return `replay of ${weekday(bar.replayOf)}${interval === "1d" ? "" : ` ${clock(bar.replayOf)} UTC`}`;
 }
 
 /** One sentence for those who do not see the chart. */

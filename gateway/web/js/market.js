@@ -47,6 +47,8 @@ export class Market extends EventTarget {
     this.lastMessageAt = Date.now();
     for (const message of messages) {
       this.counters.messages += 1;
+      // A replay that keeps its own dates is not moved, and then carries no other time.
+      if (message.source === "replay") message.replay_of ??= message.t;
       this.#handlers[message.T]?.(message, now);
     }
   }

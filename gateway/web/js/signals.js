@@ -14,7 +14,7 @@ const FILTERS = [
 ];
 
 function originally(signal) {
-  return signal.replayOf === undefined ? null : `Replay of ${weekday(signal.replayOf)}${signal.interval === "1d" ? "" : ` ${clock(signal.replayOf)} UTC`}`;
+  return signal.replayOf === undefined || signal.replayOf === signal.t ? null : `Replay of ${weekday(signal.replayOf)}${signal.interval === "1d" ? "" : ` ${clock(signal.replayOf)} UTC`}`;
 }
 
 function signalRow(signal) {

@@ -37,7 +37,7 @@ export class Stage {
     market.on("marks", marks);
     market.on("quote", (symbol) => symbol === market.series?.symbol && nextFrame("quote", () => this.drawQuote()));
     byId("follow").addEventListener("click", () => this.#chart.follow());
-    new ResizeObserver(() => nextFrame("panes", () => this.#legend.place(this.#chart.paneTops()))).observe(byId("chart"));
+    new ResizeObserver(() => this.#placeLabels()).observe(byId("chart"));
   }
 
   /** Another series was chosen. */
@@ -103,11 +103,18 @@ export class Stage {
     setData(byId("chart"), "bars", String(series.bars.length));
     const bar = (this.#hovered !== null && series.at(this.#hovered)) || series.last;
     this.#legend.arrange(this.#chart.lines.shown);
-    this.#legend.place(this.#chart.paneTops());
+    this.#placeLabels();
     const values = bar && (series.valuesAt(bar.t) ?? (bar === series.last ? series.lastValues : null));
     const signals = bar === null ? [] : marks.of(series.symbol, series.interval).filter((signal) => signal.t === bar.t);
     this.#legend.show(bar, bar && series.before(bar.t), values, signals, series.interval, this.#hovered !== null);
     this.#describe();
+  }
+
+  #placeLabels() {
+    nextFrame("panes", () => {
+      // The chart lays out a new pane in a frame of its own.
+      if (!this.#legend.place(this.#chart.paneTops())) this.#placeLabels();
+    });
   }
 
   #hover(t) {
