@@ -115,6 +115,8 @@ class StackSettings:
             "SIGNALBOX_LOG_FORMAT": "text",
             **(os.environ if env is None else env),
             **{port.setting: str(self.ports[name]) for name, port in PORTS.items()},
+            # Where services find each other; in a cluster these are names and not ports.
+            "SIGNALBOX_PRICES_ADDRESS": f"127.0.0.1:{self.ports['prices']}",
             "SIGNALBOX_HOME": str(self.home),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "REDIS_URL": self.redis_url,
