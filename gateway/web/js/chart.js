@@ -86,7 +86,6 @@ export class ChartView {
     this.#chart.applyOptions({ localization: { timeFormatter: (t) => crosshairTime(t * 1000, interval) } });
     this.#chart.timeScale().applyOptions({ timeVisible: interval !== "1d", secondsVisible: interval === "1s" });
     this.#setAll();
-    this.drawMarks();
   }
 
   sign(source) {
@@ -176,6 +175,7 @@ export class ChartView {
     this.#lines.setAll(series);
     this.#drawnLast = series.last?.t ?? 0;
     series.drawn();
+    this.drawMarks();
     if (series.bars.length === 0) return;
     if (this.#fresh) scale.applyOptions({ barSpacing: this.narrow ? 5 : 7 });
     scale.scrollToPosition(this.#fresh ? RIGHT_OFFSET : position, false);

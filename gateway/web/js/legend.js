@@ -71,6 +71,7 @@ export class Legend {
   #when(bar, interval) {
     this.#set("time", interval === "1d" ? weekday(bar.t) : `${weekday(bar.t)} ${clock(bar.t)} UTC`);
     this.#set("original", replayed(bar, interval));
+    setData(this.#cells.get("original"), "source", bar.source ?? "");
     this.#set("state", bar.final ? "" : "forming");
   }
 
