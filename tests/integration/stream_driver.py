@@ -29,7 +29,7 @@ from tests.servers import REPOSITORY
 
 PARTITIONS = 4
 #: Longer than any of the waits needs on two busy cores; reached only when something is wrong.
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 60.0
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

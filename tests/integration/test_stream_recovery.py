@@ -57,7 +57,7 @@ def test_kill_between_the_steps_of_a_checkpoint(new_bench: NewBench) -> None:
     with bench.load():
         for step in ("snapshot", "outputs", "chunks", "manifest", "write"):
             worker = bench.start(TOY_KILL=f"{step}:{bench.random.randrange(1, 9)}")
-            assert worker.process.wait(30) == -signal.SIGKILL
+            assert worker.process.wait(60) == -signal.SIGKILL
     bench.start()
     bench.wait_complete()
 
@@ -166,7 +166,7 @@ def test_too_many_bad_records_end_the_process(new_bench: NewBench) -> None:
         bench.send_raw(0, b"not a row")
     bench.producer.flush()
     worker = bench.start(SIGNALBOX_DEAD_LETTERS_PER_MINUTE="10")
-    assert worker.process.wait(30) == 1
+    assert worker.process.wait(60) == 1
     assert "more than 10 dead letters" in worker.log
     bench.start(SIGNALBOX_DEAD_LETTERS_PER_MINUTE="100")
     bench.wait_complete()
@@ -179,7 +179,7 @@ def test_record_that_breaks_the_processor_is_not_lost(new_bench: NewBench) -> No
     bench.producer.flush()
     for _ in range(2):
         worker = bench.start()
-        assert worker.process.wait(30) == 1
+        assert worker.process.wait(60) == 1
         assert f"{bench.source.name}/0 at offset 50: RuntimeError: told to" in worker.log
     assert {offset for offset, _ in bench.outputs()[0]} == set(range(50))
 

@@ -56,6 +56,8 @@ class PartitionPipeline:
         """Offset in the last checkpoint; records below it are acknowledged."""
         self.unacknowledged_bytes = 0
         self.dropped = False
+        self.checkpoint_due_ns = 0
+        """Monotonic time of the next checkpoint, if there is news by then."""
         self.writing = asyncio.Lock()
         """Held while a checkpoint is written: there is one at a time."""
         self._processor = processor

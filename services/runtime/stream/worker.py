@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
 from typing import Any, cast
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.dlq import DeadLetters
@@ -15,18 +14,16 @@ from services.runtime.headers import RecordHeaders
 from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
-from services.runtime.retries import RetryPolicy, retry
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
-from services.runtime.stream.checkpoint import CheckpointReader, CheckpointWriter, Found
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
-from services.runtime.stream.manifests import Choice, Rejected
+from services.runtime.stream.health import WorkerHealth
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.pipeline import PartitionPipeline
 from services.runtime.stream.records import InputRecord, Processor
+from services.runtime.stream.restore import PartitionOpener
 from services.runtime.stream.settings import StreamWorkerSettings
-from services.runtime.stream.watchdog import StallDetector
 from services.runtime.topics import Topic
 
 _log = get_logger("stream")
@@ -35,19 +32,15 @@ _log = get_logger("stream")
 _POLL_SECONDS = 0.1
 #: Seconds between two looks at which partitions are due for a checkpoint.
 _CHECKPOINT_LOOK_SECONDS = 0.02
-#: Seconds between two looks at acknowledgements while processing waits for them.
+#: Seconds between two looks at acknowledgements while something waits for them.
 _WAIT_SECONDS = 0.002
-#: Seconds between two comparisons of positions with the ends of their partitions, and for the broker's answer.
+#: Seconds between two comparisons of positions with the ends of their partitions.
 _WATCH_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
-#: Seconds for the last checkpoint before a partition is given away: the group waits for us, 10 s at most.
-_REVOKE_SECONDS = 3.0
-#: Seconds for the last checkpoint at the end; the lifecycle gives `main` 4 s.
-_DRAIN_SECONDS = 3.0
+#: Seconds for the last checkpoint before the partitions are given away (the group waits for us, 10 s at most) and at the end (the lifecycle
+#: gives `main` 4 s).
+_LAST_CHECKPOINT_SECONDS = 3.0
 #: Seconds for Faust to leave, at the end.
 _LEAVE_SECONDS = 4.0
-#: The leader of a partition may be changing at this moment; more than that and the process ends.
-_READ_AGAIN = RetryPolicy(attempts=4, first_s=0.2, cap_s=2.0)
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _CHECKPOINT_SHARE = 0.1
 
@@ -61,41 +54,33 @@ async def run_worker(
     Raises StreamError or TooManyDeadLetters when it cannot go on; the process must end then, and the next one continues from the checkpoints.
     """
     worker = StreamWorker(settings, input_topic, checkpoint_topic, make_processor, SystemClock())
-    lifecycle.ops.add_ready_check("stream", worker.check_ready)
-    lifecycle.ops.add_live_check("stream", worker.check_alive)
+    lifecycle.ops.add_ready_check("stream", worker.health.check_ready)
+    lifecycle.ops.add_live_check("stream", worker.health.check_alive)
     lifecycle.on_stop(worker.leave)
     await worker.run(lifecycle.stopping)
 
 
 class StreamWorker:
-    """One process's part of the group. All of it runs on the loop's thread, except the two checks."""
+    """One process's part of the group. All of it runs on the loop's thread."""
 
     def __init__(
         self, settings: StreamWorkerSettings, input_topic: Topic, checkpoint_topic: Topic, make_processor: Callable[[int], Processor], clock: Clock
     ) -> None:
         self._settings = settings
         self._topic = input_topic.name
-        self._checkpoint_topic = checkpoint_topic.name
-        self._make_processor = make_processor
         self._clock = clock
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._producer = make_producer(settings.kafka_bootstrap_servers)
-        self._outputs = OutputProducer(self._producer, self._fail, settings.max_outstanding_outputs)
-        self._checkpoints = CheckpointReader(settings.kafka_bootstrap_servers, settings.app, self._topic, self._checkpoint_topic)
-        self._buried_from = _TrackedProducer()
-        self._dead_letters = DeadLetters(cast(Producer, self._buried_from), settings.dead_letters_per_minute, clock)
-        self._pipelines: dict[int, PartitionPipeline] = {}
-        self._app = StreamApp(settings, self._topic, self)
-        self._stalls = StallDetector(settings.stall_seconds)
-        self._input = TopicOffsets(settings.kafka_bootstrap_servers, self._topic)
-        self._not_ready: str | None = "no partitions were assigned yet"
-        self._stalled: str | None = None
         self._draining = False
         self._assignments = 0
+        self._pipelines: dict[int, PartitionPipeline] = {}
         self._last_live_ns = 0
-        self._last_tick_ns = clock.monotonic_ns()
-        self._checkpoint_due_ns: dict[int, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._outputs = OutputProducer(make_producer(settings.kafka_bootstrap_servers), self._fail, settings.max_outstanding_outputs)
+        self._buried_from = _TrackedProducer()
+        self._dead_letters = DeadLetters(cast(Producer, self._buried_from), settings.dead_letters_per_minute, clock)
+        self._opener = PartitionOpener(settings, input_topic, checkpoint_topic, make_processor=make_processor, outputs=self._outputs, bury=self._bury)
+        self._app = StreamApp(settings, self._topic, self)
+        self.health = WorkerHealth(clock, TopicOffsets(settings.kafka_bootstrap_servers, self._topic), settings.stall_seconds)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -108,17 +93,17 @@ class StreamWorker:
         either: set[asyncio.Future[Any]] = {stop, self._failure}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
+        if not self._failure.done():
+            await self._drain()
         if self._failure.done():
-            self._draining = True
             self._failure.result()
-        await self._drain()
 
     def _timers(self) -> list[tuple[str, float, Callable[[], Any]]]:
         return [
             ("poll", _POLL_SECONDS, self._tick),
             ("live", self._settings.live_interval_ms / 1000, self._live),
             ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
-            ("watch", _WATCH_SECONDS, self._watch),
+            ("watch", _WATCH_SECONDS, lambda: self.health.watch(self._pipelines)),
         ]
 
     async def _repeat(self, seconds: float, step: Callable[[], Any]) -> None:
@@ -140,21 +125,22 @@ class StreamWorker:
         """Ends the process; the first failure counts. No checkpoint and no acknowledgement follows."""
         if not self._failure.done():
             self._draining = True
-            self._not_ready = f"failed: {error}"
+            self.health.ending(f"failed: {error}")
             self._failure.set_exception(error)
 
     async def _drain(self) -> None:
         """Stop processing, then a last checkpoint of everything, and commit."""
         self._draining = True
-        self._not_ready = "draining"
+        self.health.ending("draining")
+        await self._last_checkpoint()
+
+    async def _last_checkpoint(self) -> None:
         try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
+            async with asyncio.timeout(_LAST_CHECKPOINT_SECONDS):
                 await asyncio.gather(*(self._checkpoint(pipeline) for pipeline in self._pipelines.values()))
                 await self._app.commit()
         except TimeoutError:
-            _log.warning("the last checkpoint took too long; its records will be processed again", seconds=_DRAIN_SECONDS)
-        if self._failure.done():
-            self._failure.result()
+            _log.warning("the last checkpoint took too long; its records will be processed again", seconds=_LAST_CHECKPOINT_SECONDS)
 
     async def leave(self) -> None:
         """Leave the group and end the timers. Called once, after `run` has returned or raised."""
@@ -187,62 +173,32 @@ class StreamWorker:
         self._assignments += 1
         number = self._assignments
         begin = self._clock.monotonic_ns()
-        found = await retry("read checkpoints", partial(asyncio.to_thread, self._checkpoints.read, sorted(assignment.partitions)), (StartFailed,), _READ_AGAIN)
+        found = await self._opener.read(assignment)
         if number != self._assignments or self._draining:
             return  # revoked again while the checkpoints were read
-        self._pipelines = {partition: self._open(partition, found[partition], assignment.generation) for partition in sorted(found)}
+        self._pipelines = {partition: self._opener.open(partition, found[partition], assignment.generation) for partition in sorted(found)}
+        self._spread_checkpoints()
         seconds = (self._clock.monotonic_ns() - begin) / 1e9
         metrics.RESTORE_SECONDS.set(seconds)
         metrics.ASSIGNED.set(len(self._pipelines))
         metrics.GENERATION.set(assignment.generation)
-        self._not_ready = None
+        self.health.restored()
         _log.info("partitions restored", topic=self._topic, positions=self.positions(), generation=assignment.generation, seconds=round(seconds, 3))
 
-    def _open(self, partition: int, found: Found, generation: int) -> PartitionPipeline:
-        processor = self._make_processor(partition)
-        choice = found.log.choose(processor.state_version, found.input.end)
-        self._report(partition, choice)
-        start = found.input.begin
-        if choice.best is not None:
-            processor.restore(choice.best.state)
-            start = self._start(partition, choice.best.next_offset, found.input.begin)
-        writer = CheckpointWriter(self._checkpoint_topic, self._settings.app, partition, self._outputs, choice)
-        return PartitionPipeline(
-            self._topic, partition, start=start, generation=generation, processor=processor, outputs=self._outputs, writer=writer, bury=self._bury
-        )
-
-    def _start(self, partition: int, wanted: int, begin: int) -> int:
-        """The checkpoint's offset, unless retention has cut the log behind it: then those records are gone, and that is said."""
-        if wanted < begin:
-            _log.error("records were removed by retention before they were processed", topic=self._topic, partition=partition, wanted=wanted, begin=begin)
-        return max(wanted, begin)
-
-    def _report(self, partition: int, choice: Choice) -> None:
-        for rejection in choice.rejected:
-            metrics.MANIFESTS_REJECTED.labels(rejection.reason.value).inc()
-            level = _log.info if rejection.reason is Rejected.OVERWRITTEN else _log.error
-            level("manifest does not count", partition=partition, key=rejection.key, reason=rejection.reason.value, next_offset=rejection.next_offset)
-        if choice.starts_over:
-            metrics.STARTED_OVER.labels(self._topic).inc()
-            _log.error("no checkpoint counts, everything is computed from the beginning of the topic", topic=self._topic, partition=partition)
-
     async def revoked(self) -> None:
-        """A last checkpoint if it can be done in time, then the partitions are forgotten."""
-        self._not_ready = "partitions are being given out anew"
+        """A last checkpoint if it can be done in time, then the partitions are forgotten. A failure ends the process."""
+        self.health.revoked()
         self._assignments += 1
         try:
-            async with asyncio.timeout(_REVOKE_SECONDS):
-                await asyncio.gather(*(self._checkpoint(pipeline) for pipeline in self._pipelines.values()))
-                await self._app.commit()
-        except TimeoutError:
-            _log.warning("no time for a checkpoint before the partitions were taken; their records will be processed again", seconds=_REVOKE_SECONDS)
+            await self._last_checkpoint()
+        except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
+            self._fail(error)
         self._drop_all()
 
     def _drop_all(self) -> None:
         for pipeline in self._pipelines.values():
             pipeline.drop()
         self._pipelines = {}
-        self._checkpoint_due_ns = {}
         metrics.ASSIGNED.set(0)
 
     # -- records ----------------------------------------------------------------------------------
@@ -254,8 +210,8 @@ class StreamWorker:
                 await self._take(event)
             except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
                 message = event.message
-                known = isinstance(error, StreamError)
-                self._fail(error if known else RecordFailed(message.topic, message.partition, message.offset, error))
+                _log.error("record failed", topic=message.topic, partition=message.partition, offset=message.offset, error=str(error))
+                self._fail(error if isinstance(error, StreamError) else RecordFailed(message.topic, message.partition, message.offset, error))
                 await _for_ever()
 
     async def _take(self, event: Any) -> None:
@@ -290,7 +246,7 @@ class StreamWorker:
     # -- timers -----------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._last_tick_ns = self._clock.monotonic_ns()
+        self.health.turned()
         self._outputs.poll()
         if (reason := self._app.crashed) is not None:
             raise ConsumerCrashed(f"the consumer ended by itself: {reason!r}") from reason
@@ -303,55 +259,39 @@ class StreamWorker:
         for pipeline in self._pipelines.values():
             pipeline.live(self._clock.now_ns())
 
+    def _spread_checkpoints(self) -> None:
+        """Partitions take turns, so that their snapshots do not hold up the loop one after the other."""
+        now, interval = self._clock.monotonic_ns(), self._settings.checkpoint_interval_ms * 1_000_000
+        for turn, pipeline in enumerate(self._pipelines.values(), start=1):
+            pipeline.checkpoint_due_ns = now + interval * turn // len(self._pipelines)
+
     def _checkpoint_due(self) -> Any:
         now = self._clock.monotonic_ns()
         due = [pipeline for pipeline in self._pipelines.values() if pipeline.has_news and self._is_due(pipeline, now)]
         return asyncio.gather(*(self._checkpoint(pipeline) for pipeline in due)) if due and not self._draining else None
 
     def _is_due(self, pipeline: PartitionPipeline, now_ns: int) -> bool:
-        early = pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes // 2
-        return early or now_ns >= self._checkpoint_due_ns.get(pipeline.partition, 0)
+        return now_ns >= pipeline.checkpoint_due_ns or pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes // 2
 
     async def _checkpoint(self, pipeline: PartitionPipeline) -> None:
         begin = self._clock.monotonic_ns()
-        written = asyncio.ensure_future(pipeline.checkpoint())
-        while not written.done():
-            # Acknowledgements arrive only while somebody polls; the timer's tenth of a second would be most of the time.
-            self._outputs.poll()
-            await asyncio.wait({written}, timeout=_WAIT_SECONDS)
-        size = written.result()
+        size = await self._polled(asyncio.ensure_future(pipeline.checkpoint()))
         took = self._clock.monotonic_ns() - begin
-        interval = self._settings.checkpoint_interval_ms * 1_000_000
-        self._checkpoint_due_ns[pipeline.partition] = begin + max(interval, int(took / _CHECKPOINT_SHARE))
+        pipeline.checkpoint_due_ns = begin + max(self._settings.checkpoint_interval_ms * 1_000_000, int(took / _CHECKPOINT_SHARE))
         if size:
             metrics.CHECKPOINTS.labels(self._topic).inc()
             metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)
             metrics.CHECKPOINT_SECONDS.observe(took / 1e9)
 
-    async def _watch(self) -> None:
+    async def _polled(self, work: asyncio.Future[int]) -> int:
+        """Awaits work that waits for acknowledgements, which come only while somebody polls; a tenth of a second would be most of the time."""
         try:
-            extents = await asyncio.to_thread(self._input.extents, sorted(self._pipelines), _ANSWER_SECONDS)
-        except KafkaException as error:
-            # A broker that does not answer is no fault of this process, and starting it anew would not help.
-            _log.warning("the ends of the partitions are not known", topic=self._topic, error=str(error))
-            return
-        positions = self.positions()
-        for partition, pipeline in self._pipelines.items():
-            pipeline.report(extents.get(partition))
-        self._stalled = self._stalls.observe(self._clock.monotonic_ns(), positions, {partition: extent.end for partition, extent in extents.items()})
-
-    # -- checks, from the thread of the ops server ------------------------------------------------
-
-    def check_ready(self) -> str | None:
-        """Ready when the group has decided and all partitions are restored, also when there are none for us."""
-        return self._not_ready
-
-    def check_alive(self) -> str | None:
-        """Alive while the loop turns and records that are there are processed."""
-        silent = (self._clock.monotonic_ns() - self._last_tick_ns) / 1e9
-        if silent > self._settings.stall_seconds:
-            return f"the event loop has not turned for {silent:.0f} s"
-        return self._stalled
+            while not work.done():
+                self._outputs.poll()
+                await asyncio.wait({work}, timeout=_WAIT_SECONDS)
+            return work.result()
+        finally:
+            work.cancel()
 
 
 class _TrackedProducer:
