@@ -59,8 +59,10 @@ def _ticks(data: bytes) -> Iterator[Block]:
     rows = len(ticks)
     constant = [np.full(rows, value, np.int64) for value in (ticks.source_kind, ticks.replay_shift)]
     columns = [ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq, *constant, *_digits(ticks.instruments, ticks.instrument)]
-    matrix = _matrix(columns)
-    for number, mask in _groups(ticks.instrument.astype(np.int64)):
+    # The rest is judged by the bar engine, which says what became of it in market.late.v1.
+    usable = (ticks.price > 0) & (ticks.size > 0) & (ticks.ts_event >= 0)
+    matrix = _matrix(columns)[usable]
+    for number, mask in _groups(ticks.instrument[usable].astype(np.int64)):
         yield Block(SeriesKey(Channel.TICKS, ticks.instruments[number].symbol, NO_INTERVAL), matrix[mask])
 
 

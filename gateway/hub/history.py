@@ -223,10 +223,11 @@ class SignalHistory:
     def add(self, row: SignalRow) -> bool:
         """Take a row. Returns whether it was new."""
         identity = _identity(row)
-        full = len(self._rows) == self._rows.maxlen
-        if identity in self._seen or (full and row.ts_open < self._rows[0].ts_open):
+        # What is not newer than the oldest that is kept has been seen and forgotten.
+        forgotten = self._count > len(self._rows) and row.ts_open <= self._rows[0].ts_open
+        if identity in self._seen or forgotten:
             return False
-        if full:
+        if len(self._rows) == self._rows.maxlen:
             self._seen.discard(_identity(self._rows[0]))
         self._rows.append(row)
         self._seen.add(identity)

@@ -56,7 +56,7 @@ class Feed:
             vwap=prices * 10_000,
             trade_count=np.full(count, 3, np.int64),
             revision=np.zeros(count, np.uint32),
-            source_kind=np.full(count, 2, np.uint8),
+            source_kind=np.full(count, 2, np.int32),
             replay_shift=np.full(count, 7 * 86400 * SECOND, np.int64),
             ts_recv=np.full(count if live else 0, START, np.int64),
         )
@@ -81,7 +81,7 @@ class Feed:
             np.full(count, 60, np.uint32),
             START + ns * 60 * SECOND,
             np.zeros(count, np.uint32),
-            np.full(count, 2, np.uint8),
+            np.full(count, 2, np.int32),
             np.column_stack([100.0 + ns, np.full(count, np.nan)]),
             np.full(count, START, np.int64),
             np.zeros(count, np.int64),
