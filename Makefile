@@ -68,7 +68,9 @@ lint: .venv/.synced-dev protos ## ruff, mypy, import-linter, buf
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/buf lint protos
+	@# The image, and not the folder: it holds google's protos, which buf would fetch from its registry.
+	.venv/bin/buf lint gen/signalbox.binpb --config protos/buf.yaml
+	.venv/bin/buf format --diff --exit-code protos
 
 .PHONY: test
 test: .venv/.synced-dev protos ## All tests that need only installed packages (ARGS='-k name')

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from deploy.local.settings import PORTS, REPOSITORY
-from services.runtime.settings import RuntimeSettings, env_name
+from services.runtime.settings import env_name
 
 PAGE = REPOSITORY / "docs" / "settings.md"
 
@@ -26,6 +27,15 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("analysis", "services.analysis.settings:AnalysisSettings"),
     ("analysis-worker", "services.analysis.settings:AnalysisWorkerSettings"),
     ("gateway", "gateway.settings:GatewaySettings"),
+    ("Envoy", "gateway.edge.settings:EdgeSettings"),
+)
+
+
+#: Variables that only the commands read.
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("RUN_SECONDS", "none", "Seconds after which `make run` ends by itself with a summary; without it, it stays until Ctrl-C."),
+    ("SIGNALBOX_JARS_DIR", "`jars` in the data folder", "Where Kafka's jars are kept; several clones can share one folder."),
+    ("SIGNALBOX_DATA", "`../shared/data`", "The data sets of `make test-data`."),
 )
 
 
@@ -36,6 +46,8 @@ def page() -> str:
     lines += ["## Ports", "", "All on 127.0.0.1 unless `SIGNALBOX_HOST` says otherwise; the admin port never leaves it.", ""]
     lines += ["| variable | default | what |", "|---|---|---|"]
     lines += [f"| `{port.setting}` | {port.default} | {port.what} |" for port in PORTS.values()]
+    lines += ["", "## Commands", "", "| variable | default | what |", "|---|---|---|"]
+    lines += [f"| `{name}` | {default} | {what} |" for name, default, what in COMMANDS]
     seen = {port.setting for port in PORTS.values()}
     for title, path in SECTIONS:
         rows = _rows(_load(path), seen)
@@ -43,13 +55,13 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _load(path: str) -> type[RuntimeSettings]:
+def _load(path: str) -> type[BaseSettings]:
     module, _, name = path.partition(":")
-    loaded: type[RuntimeSettings] = getattr(importlib.import_module(module), name)
+    loaded: type[BaseSettings] = getattr(importlib.import_module(module), name)
     return loaded
 
 
-def _rows(cls: type[RuntimeSettings], seen: set[str]) -> list[str]:
+def _rows(cls: type[BaseSettings], seen: set[str]) -> list[str]:
     """One row for each variable that no section before has listed."""
     rows = []
     for name, text in _docstrings(cls).items():
@@ -65,7 +77,7 @@ def _docstrings(cls: type) -> dict[str, str]:
     """The docstring under each field, of the class and those it comes from, oldest first."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if issubclass(base, RuntimeSettings):
+        if issubclass(base, BaseSettings) and base is not BaseSettings:
             found |= _own_docstrings(base)
     return found
 

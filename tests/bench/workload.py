@@ -1,4 +1,4 @@
-"""Real trades spread over any number of symbols, as columns, as batches and as JSON."""
+"""Real trades of any number of symbols, as columns, as batches and as JSON."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ def symbol_names(symbols: int) -> tuple[str, ...]:
 
 
 def trades(ticks: int, symbols: int) -> TickColumns:
-    """The first `ticks` E-mini trades, dealt to `symbols` symbols in turn."""
+    """The first `ticks` E-mini trades, `symbols` symbols: each gets a run of consecutive trades, and all runs begin at the same time.
+
+    So bursts, equal times and quiet seconds are as they were traded. (Dealing the trades out in turn would make nearly every trade a one-second bar.)
+    """
     es = load(locate(), PRICE_DIGITS, SIZE_DIGITS)
-    rows = np.arange(ticks)
+    symbol = (np.arange(ticks) * symbols // ticks).astype(np.uint32)
+    first = np.searchsorted(symbol, np.arange(symbols))
+    ts_event = es.ts_event[:ticks] - es.ts_event[first][symbol] + es.ts_event[0]
+    order = np.argsort(ts_event, kind="stable")
     return TickColumns(
         source=SOURCE,
         source_kind=REPLAY,
         instruments=tuple(InstrumentRef(name, PRICE_DIGITS, SIZE_DIGITS) for name in symbol_names(symbols)),
-        instrument=(rows % symbols).astype(np.uint32),
-        ts_event=es.ts_event[:ticks],
-        ts_recv=es.ts_event[:ticks],
-        price=es.price[:ticks],
-        size=es.size[:ticks],
-        seq=rows + 1,
+        instrument=symbol[order],
+        ts_event=ts_event[order],
+        ts_recv=ts_event[order],
+        price=es.price[:ticks][order],
+        size=es.size[:ticks][order],
+        seq=order.astype(np.int64) + 1,
     )
 
 
