@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -166,8 +167,7 @@ def encode_ticks(ticks: TickColumns) -> bytes:
         replay_shift=ticks.replay_shift,
         ts_init=ticks.ts_init,
     )
-    _add_instruments(head, ticks.instruments)
-    return head.SerializeToString() + _packed(TickBatch, ticks, _TICK_COLUMNS)
+    return head.SerializeToString() + _instrument_bytes(TickBatch, ticks.instruments) + _packed(TickBatch, ticks, _TICK_COLUMNS)
 
 
 def decode_bars(data: bytes) -> BarColumns:
@@ -181,9 +181,7 @@ def decode_bars(data: bytes) -> BarColumns:
 def encode_bars(bars: BarColumns) -> bytes:
     """The columns as a serialised BarBatch. Raises BadRecord for columns that could not be decoded again."""
     _check_bars(bars)
-    head = BarBatch()
-    _add_instruments(head, bars.instruments)
-    return head.SerializeToString() + _packed(BarBatch, bars, (*_BAR_COLUMNS, "ts_recv"))
+    return _instrument_bytes(BarBatch, bars.instruments) + _packed(BarBatch, bars, (*_BAR_COLUMNS, "ts_recv"))
 
 
 def decode_indicators(data: bytes) -> IndicatorColumns:
@@ -257,9 +255,13 @@ def _instruments(batch: Any) -> tuple[InstrumentRef, ...]:
     return tuple([InstrumentRef(item.symbol, item.price_digits, item.size_digits) for item in batch.instruments])
 
 
-def _add_instruments(batch: Any, instruments: Sequence[InstrumentRef]) -> None:
+@lru_cache(maxsize=1024)
+def _instrument_bytes(message: type[Message], instruments: tuple[InstrumentRef, ...]) -> bytes:
+    """The table of instruments in wire format. A feed sends the same few tables again and again, and each entry costs most of a microsecond."""
+    batch: Any = message()
     for symbol, price_digits, size_digits in instruments:
         batch.instruments.add(symbol=symbol, price_digits=price_digits, size_digits=size_digits)
+    return bytes(batch.SerializeToString())
 
 
 def _check_ticks(ticks: TickColumns) -> None:
@@ -312,6 +314,7 @@ def _check_late(late: LateColumns) -> None:
     _check_range("reason", late.reason, *_REASONS)
 
 
+@lru_cache(maxsize=1024)
 def _check_instruments(instruments: tuple[InstrumentRef, ...]) -> None:
     symbols = set()
     for symbol, price_digits, size_digits in instruments:

@@ -54,7 +54,7 @@ def late_of(engine: BarEngine, ticks: TickColumns) -> tuple[list[Bar], Counter[t
     return bars_of_columns(progress.bars), late, progress.duplicates
 
 
-@settings(properties, max_examples=400)
+@settings(properties, max_examples=250)
 @given(any_batches())
 def test_engine_equals_oracle(batches: list[TickColumns]) -> None:
     engine, oracle, final = new_engine(), new_oracle(), []
