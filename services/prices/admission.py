@@ -41,7 +41,10 @@ class Reason(IntEnum):
 class SentTicks:
     """Ticks as a client sent them; every column has shape (rows,)."""
 
-    symbol: list[str]
+    symbols: list[str]
+    """The distinct symbols."""
+    symbol: IntColumn
+    """Index into `symbols`."""
     ts_event: IntColumn
     """UTC nanoseconds; -1 when missing or not representable."""
     price: FloatColumn
@@ -102,7 +105,7 @@ class SymbolTable(dict[str, int]):
         return number
 
     def numbers(self, symbols: list[str]) -> IntColumn:
-        """The number of each symbol; new ones are added."""
+        """The number of each symbol; new ones are added, for a malformed one it is -1."""
         return np.fromiter(map(self.__getitem__, symbols), np.int64, len(symbols))
 
 
@@ -111,7 +114,7 @@ def admit(ticks: SentTicks, table: SymbolTable, now_ns: int, *, replay: bool) ->
 
     now_ns: our wall clock. replay: recorded trades, whose times may be ahead of it. A tick with several faults has the first in the order of Reason.
     """
-    number = table.numbers(ticks.symbol)
+    number = table.numbers(ticks.symbols)[ticks.symbol] if len(ticks) else ticks.symbol
     known = number != _NO_SYMBOL
     price, price_fine = _fixed(ticks.price, table.price_digits, number, known)
     size, size_fine = _fixed(ticks.size, table.size_digits, number, known)
@@ -160,12 +163,12 @@ def _fixed_exactly(value: float, digits: int) -> int:
 
 
 def _rejection(row: int, reason: Reason, ticks: SentTicks, table: SymbolTable, now_ns: int) -> Rejection:
-    symbol = ticks.symbol[row]
+    symbol = ticks.symbols[ticks.symbol[row]]
     return Rejection(row, symbol[:64], reason, _detail(row, reason, ticks, table, now_ns))
 
 
 def _detail(row: int, reason: Reason, ticks: SentTicks, table: SymbolTable, now_ns: int) -> str:
-    symbol = ticks.symbol[row]
+    symbol = ticks.symbols[ticks.symbol[row]]
     if reason is Reason.BAD_SYMBOL:
         return f"symbol: expected {SYMBOL_EXPECTED}, was {symbol[:64]!r}"
     instrument = table.instruments[table[symbol]]

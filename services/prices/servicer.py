@@ -19,11 +19,15 @@ from services.prices.ingest import Ingest, Message
 from services.prices.instruments import mic_of
 from services.prices.page_token import make_token, read_token
 from services.prices.price_view import PriceView
+from services.prices.tick_wire import Parser, WireMessage
 from services.runtime.errors import InvalidArgument
 from services.runtime.topics import BARS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
+
+#: Full name of the service.
+SERVICE = pb.DESCRIPTOR.services_by_name["PricesService"].full_name
 
 _MAX_SYMBOLS = 1_000
 _DEFAULT_PAGE = 1_000
@@ -49,7 +53,7 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
     def __init__(self, ingest: Ingest, prices: PriceView, bars: BarStore) -> None:
         self._ingest, self._prices, self._bars = ingest, prices, bars
 
-    async def IngestTicks(self, request_iterator: AsyncIterator[pb.IngestTicksRequest], context: Context) -> pb.IngestTicksResponse:
+    async def IngestTicks(self, request_iterator: AsyncIterator[WireMessage], context: Context) -> pb.IngestTicksResponse:  # type: ignore[override]
         """Takes a stream of ticks."""
         return translate.ingest_response(await self._ingest.run(_messages(request_iterator)))
 
@@ -112,7 +116,16 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
         return pb.ListSeriesResponse(series=[translate.series_message(item) for item in page], next_page_token=token)
 
 
-async def _messages(requests: AsyncIterator[pb.IngestTicksRequest]) -> AsyncIterator[Message]:
+def add_to_server(servicer: PricesServicer, server: grpc.aio.Server, parse: Parser) -> None:
+    """Adds the service, with a parser of its own for the messages of ticks: it comes first, so it is found before the generated one."""
+    ingest = grpc.stream_unary_rpc_method_handler(
+        servicer.IngestTicks, request_deserializer=parse, response_serializer=pb.IngestTicksResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"IngestTicks": ingest}),))
+    pb_grpc.add_PricesServiceServicer_to_server(servicer, server)
+
+
+async def _messages(requests: AsyncIterator[WireMessage]) -> AsyncIterator[Message]:
     async for request in requests:
         yield translate.message_of(request)
 

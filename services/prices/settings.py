@@ -1,5 +1,7 @@
 """Settings of the prices gRPC service."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.runtime.settings import RuntimeSettings
@@ -20,3 +22,5 @@ class PricesSettings(RuntimeSettings):
     """Ticks of one partition that are sent without waiting longer."""
     ingest_ack_timeout_ms: int = Field(default=10_000, validation_alias="SIGNALBOX_INGEST_ACK_TIMEOUT_MS", ge=1_000, le=300_000)
     """Longest time in milliseconds that the broker may take to acknowledge a batch, or to make room for one."""
+    ingest_parser: Literal["columns", "plain"] = Field(default="columns", validation_alias="SIGNALBOX_INGEST_PARSER")
+    """How messages of ticks are read: in columns, or plainly, by protobuf's objects (slower; the measure and the oracle of the other)."""

@@ -10,16 +10,15 @@ from signalbox.events.v1.bar_batch_pb2 import Snapshot
 from signalbox.market.v1 import market_pb2
 from signalbox.prices.v1 import prices_service_pb2 as pb
 
-from services.prices.admission import SentTicks
 from services.prices.bar_series import BarRows
 from services.prices.bar_store import INTERVAL_NAMES, SeriesSummary
 from services.prices.ingest import IngestResult, Message
 from services.prices.price_view import LatestPrice, Trade
+from services.prices.tick_wire import WireMessage
 from services.runtime.columns import MAX_TIME_NS, VWAP_DIGITS
 from services.runtime.errors import InvalidArgument
 
 _NS = 10**9
-_MAX_SECONDS = 2**63 // _NS - 1
 _SOURCE = re.compile(r"[a-z0-9_.:-]{1,64}")
 _MAX_TICKS = 10_000
 _DEFAULT_INTERVAL = 60
@@ -38,46 +37,17 @@ _BY_NAME = {name: seconds for seconds, name in INTERVAL_NAMES.items()}
 _INTERVALS_TEXT = "one of " + ", ".join(_BY_NAME)
 
 
-def message_of(request: pb.IngestTicksRequest) -> Message:
+def message_of(wire: WireMessage) -> Message:
     """One message of a stream of ticks. Raises InvalidArgument for what concerns the whole message."""
-    if request.source and not _SOURCE.fullmatch(request.source):
-        raise InvalidArgument("source", request.source, "1 to 64 characters of a-z, 0-9, '-', '_', '.', ':'")
-    if not 0 <= request.source_kind <= market_pb2.SOURCE_KIND_SYNTHETIC:
-        raise InvalidArgument("source_kind", request.source_kind, "live, replay or synthetic")
-    if len(request.ticks) > _MAX_TICKS:
-        raise InvalidArgument("ticks", len(request.ticks), f"at most {_MAX_TICKS:,} in a message")
-    watermark = nanoseconds("watermark", request.watermark) if request.HasField("watermark") else 0
-    return Message(request.source, request.source_kind, sent_ticks(request.ticks), watermark)
-
-
-def sent_ticks(ticks: Sequence[pb.IngestTick]) -> SentTicks:
-    """The columns of ticks. Missing and impossible values are marked, not refused: a wrong tick must not cost the others."""
-    # One pass a field over a list that keeps the wrappers alive; asking the repeated field again would make each of them anew.
-    rows = list(ticks)
-    count = len(rows)
-    price = np.fromiter([row.price for row in rows], np.float64, count)
-    size = np.fromiter([row.size for row in rows], np.float64, count)
-    return SentTicks([row.symbol for row in rows], _times(rows), price, size, _numbers(rows))
-
-
-def _times(rows: list[pb.IngestTick]) -> NDArray[np.int64]:
-    stamps = [row.ts_event for row in rows]
-    seconds = np.fromiter([stamp.seconds for stamp in stamps], np.int64, len(rows))
-    nanos = np.fromiter([stamp.nanos for stamp in stamps], np.int64, len(rows))
-    fine = (seconds >= 0) & (seconds <= _MAX_SECONDS) & (nanos >= 0) & (nanos < _NS)
-    times = np.where(fine, seconds, 0) * _NS + np.where(fine, nanos, 0)
-    times[~fine] = -1
-    for row in np.flatnonzero(times == 0):
-        if not rows[row].HasField("ts_event"):
-            times[row] = -1
-    return times
-
-
-def _numbers(rows: list[pb.IngestTick]) -> NDArray[np.int64]:
-    numbers = np.fromiter([row.seq for row in rows], np.int64, len(rows))
-    for row in np.flatnonzero(numbers <= 0):
-        numbers[row] = -1 if rows[row].HasField("seq") else 0
-    return numbers
+    head = wire.head
+    if head.source and not _SOURCE.fullmatch(head.source):
+        raise InvalidArgument("source", head.source, "1 to 64 characters of a-z, 0-9, '-', '_', '.', ':'")
+    if not 0 <= head.source_kind <= market_pb2.SOURCE_KIND_SYNTHETIC:
+        raise InvalidArgument("source_kind", head.source_kind, "live, replay or synthetic")
+    if len(wire.ticks) > _MAX_TICKS:
+        raise InvalidArgument("ticks", len(wire.ticks), f"at most {_MAX_TICKS:,} in a message")
+    watermark = nanoseconds("watermark", head.watermark) if head.HasField("watermark") else 0
+    return Message(head.source, head.source_kind, wire.ticks, watermark)
 
 
 def nanoseconds(field: str, stamp: Timestamp) -> int:

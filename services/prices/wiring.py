@@ -3,14 +3,13 @@
 import asyncio
 from functools import partial
 
-from signalbox.prices.v1.prices_service_pb2_grpc import add_PricesServiceServicer_to_server
-
 from services.prices.adapters.kafka import BarFeed, KafkaTickSink, SnapshotFeed
 from services.prices.bar_store import BarStore
 from services.prices.ingest import Ingest, IngestSettings
 from services.prices.price_view import PriceView
-from services.prices.servicer import PricesServicer
+from services.prices.servicer import SERVICE, PricesServicer, add_to_server
 from services.prices.settings import PricesSettings
+from services.prices.tick_wire import parse_columns, parse_plainly
 from services.runtime.clock import SystemClock
 from services.runtime.grpc_server import start_server
 from services.runtime.kafka import BrokerCheck, KafkaPublisher, TopicReader, make_producer
@@ -33,7 +32,8 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     prices = PriceView(bars)
     _read_views(lifecycle, settings, bars, prices)
     servicer = PricesServicer(_ingest(lifecycle, settings), prices, bars)
-    server = await start_server(settings.host, settings.port, [(add_PricesServiceServicer_to_server, servicer, "signalbox.prices.v1.PricesService")])
+    adder = partial(add_to_server, parse=parse_plainly if settings.ingest_parser == "plain" else parse_columns)
+    server = await start_server(settings.host, settings.port, [(adder, servicer, SERVICE)])
     lifecycle.on_stop(server.stop)
     lifecycle.spawn(server.follow(lifecycle.ops), "health")
     listening.set()

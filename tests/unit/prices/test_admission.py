@@ -15,7 +15,9 @@ NOW = 1_767_571_200 * 10**9
 
 def ticks(*rows: tuple[str, int, float, float, int]) -> SentTicks:
     symbol, ts_event, price, size, seq = ([row[at] for row in rows] for at in range(5))
-    return SentTicks([str(item) for item in symbol], np.array(ts_event), np.array(price, float), np.array(size, float), np.array(seq))
+    names = sorted({str(item) for item in symbol})
+    index = np.array([names.index(str(item)) for item in symbol])
+    return SentTicks(names, index, np.array(ts_event), np.array(price, float), np.array(size, float), np.array(seq))
 
 
 def exact(value: float, digits: int) -> int | None:

@@ -38,6 +38,7 @@ class Door:
         count = len(rows)
         ticks = SentTicks(
             [symbol for symbol, _ in rows],
+            np.arange(count),
             np.full(count, self.clock.now_ns()),
             np.array([price for _, price in rows], float),
             np.ones(count),

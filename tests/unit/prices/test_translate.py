@@ -10,29 +10,9 @@ from signalbox.prices.v1 import prices_service_pb2 as pb
 from services.prices import translate
 from services.prices.bar_store import INTERVAL_NAMES, BarStore
 from services.prices.price_view import LatestPrice
+from services.prices.tick_wire import WireMessage, columns_of, parse_plainly
 from services.runtime.errors import InvalidArgument
 from tests.unit.prices.bar_rows import bars
-
-
-def stamp(ns: int) -> Timestamp:
-    return Timestamp(seconds=ns // 10**9, nanos=ns % 10**9)
-
-
-def test_ticks_become_columns_and_what_is_missing_is_marked() -> None:
-    sent = translate.sent_ticks(
-        [
-            pb.IngestTick(symbol="A.B", ts_event=stamp(1_500_000_001), price=1.5, size=2, seq=7),
-            pb.IngestTick(symbol="A.B", price=1.5, size=2),
-            pb.IngestTick(symbol="A.B", ts_event=stamp(0), seq=0),
-            pb.IngestTick(ts_event=Timestamp(seconds=-1), seq=-3),
-            pb.IngestTick(ts_event=Timestamp(seconds=2**60)),
-            pb.IngestTick(ts_event=Timestamp(seconds=1, nanos=-5)),
-        ]
-    )
-    assert sent.symbol == ["A.B", "A.B", "A.B", "", "", ""]
-    assert sent.ts_event.tolist() == [1_500_000_001, -1, 0, -1, -1, -1]
-    assert sent.seq.tolist() == [7, 0, -1, -1, 0, 0]
-    assert (sent.price.tolist()[:2], sent.size.tolist()[:2]) == ([1.5, 1.5], [2.0, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -48,11 +28,11 @@ def test_ticks_become_columns_and_what_is_missing_is_marked() -> None:
 )
 def test_what_concerns_the_whole_message_is_an_error(request_: pb.IngestTicksRequest, field: str) -> None:
     with pytest.raises(InvalidArgument, match=rf"^{field}: expected .*, was "):
-        translate.message_of(request_)
+        translate.message_of(parse_plainly(request_.SerializeToString()))
 
 
 def test_a_message_without_a_watermark_has_none() -> None:
-    message = translate.message_of(pb.IngestTicksRequest(source="replay:es", source_kind=market_pb2.SOURCE_KIND_REPLAY))
+    message = translate.message_of(WireMessage(pb.IngestTicksRequest(source="replay:es", source_kind=market_pb2.SOURCE_KIND_REPLAY), columns_of([])))
     assert (message.source, message.source_kind, message.watermark, len(message.ticks)) == ("replay:es", 2, 0, 0)
 
 
