@@ -13,7 +13,7 @@ from signalbox.market.v1 import market_pb2
 from services.analysis.domain import Analysis, History, Query
 from services.analysis.engine import ENGINE_VERSION
 from services.analysis.indicators.base import Indicator
-from services.analysis.indicators.kernels import IntArray
+from services.analysis.indicators.kernels import FloatArray
 from services.analysis.indicators.registry import COLUMN, INDICATORS, NAMES
 from services.analysis.signals import DOWN, UP, Signal
 from services.runtime.columns import MAX_TIME_NS
@@ -111,45 +111,66 @@ def timestamp(ns: int) -> Timestamp:
 
 
 def analysis_message(analysis: Analysis) -> pb.Analysis:
-    """An analysis as it is answered."""
+    """An analysis as it is answered. Sub-messages are filled where they lie: made apart and copied, ten years of bars take three times as long."""
     query, history, rows = analysis.query, analysis.history, slice(analysis.start, analysis.stop)
     message = pb.Analysis(
         symbol=query.symbol,
         interval=_ENUMS[query.interval_s],
         origin_ts=timestamp(int(history.ts_open[0])),
         bars_used=len(history),
-        ts_open=_timestamps(history.ts_open[rows]),
-        close=history.close[rows].tolist(),
-        signals=[_signal(query, history, signal) for signal in analysis.step.signals(analysis.start, analysis.stop)],
         source_kind=int(history.source_kind[-1]),  # type: ignore[arg-type]
         engine_version=ENGINE_VERSION,
     )
+    seconds, nanos = np.divmod(history.ts_open[rows], _NS)
+    for whole, part in zip(seconds.tolist(), nanos.tolist(), strict=True):
+        _set(message.ts_open.add(), whole, part)
+    _fill(message, "close", history.close[rows])
     for name in query.indicators:
         column = COLUMN[name]
-        message.indicators.add(name=name, values=analysis.step.values[rows, column].tolist(), lookback=INDICATORS[column].lookback)
+        item = message.indicators.add(name=name, lookback=INDICATORS[column].lookback)
+        _fill(item, "values", analysis.step.values[rows, column])
+    for signal in analysis.step.signals(analysis.start, analysis.stop):
+        _add_signal(message, history, signal)
     return message
 
 
-def _timestamps(times: IntArray) -> list[Timestamp]:
-    seconds, nanos = np.divmod(times, _NS)
-    return [Timestamp(seconds=s, nanos=n) for s, n in zip(seconds.tolist(), nanos.tolist(), strict=True)]
+def _set(stamp: Timestamp, seconds: int, nanos: int) -> None:
+    stamp.seconds = seconds
+    if nanos:
+        stamp.nanos = nanos
 
 
-def _signal(query: Query, history: History, signal: Signal) -> pb.Signal:
-    row = signal.row
-    return pb.Signal(
-        symbol=query.symbol,
-        interval=_ENUMS[query.interval_s],
-        type=signal.rule.type,
-        ts_open=timestamp(int(history.ts_open[row])),
-        ts_close=timestamp(int(history.ts_close[row])),
+def _fill(message: pb.Analysis | pb.IndicatorSeries, field: str, values: FloatArray) -> None:
+    """Sets a packed field of doubles from its wire format, which is what numpy has in memory; number by number takes 15 times as long."""
+    tag = message.DESCRIPTOR.fields_by_name[field].number << 3 | 2
+    data = values.astype("<f8", copy=False).tobytes()
+    message.MergeFromString(bytes((tag,)) + _varint(len(data)) + data)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def _add_signal(message: pb.Analysis, history: History, signal: Signal) -> None:
+    row, rule = signal.row, signal.rule
+    added = message.signals.add(
+        symbol=message.symbol,
+        interval=message.interval,
+        type=rule.type,
         price=float(history.close[row]),
         volume=float(history.volume[row]),
         strength=signal.strength,
-        values=dict(zip(signal.rule.value_names, signal.values, strict=True)),
-        direction=_DIRECTIONS[signal.rule.direction],
-        source_kind=int(history.source_kind[row]),  # type: ignore[arg-type]
+        values=dict(zip(rule.value_names, signal.values, strict=True)),
+        direction=_DIRECTIONS[rule.direction],
+        source_kind=int(history.source_kind[row]),
     )
+    _set(added.ts_open, *divmod(int(history.ts_open[row]), _NS))
+    _set(added.ts_close, *divmod(int(history.ts_close[row]), _NS))
 
 
 def batch_response(symbol: str, outcome: pb.Analysis | SignalboxError, done: int, total: int) -> pb.BatchAnalyzeResponse:
