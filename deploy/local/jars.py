@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,3 +132,17 @@ def _java_home() -> Iterator[None]:
             del os.environ["JAVA_HOME"]
         else:
             os.environ["JAVA_HOME"] = before
+
+
+def main() -> int:
+    """`python -m deploy.local.jars FOLDER`: fetch and check the jars; 1 with the reason on stderr when that fails."""
+    try:
+        print(ensure_jars(Path(sys.argv[1])))
+    except SetupError as error:
+        print(f"{error.message}\n{error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,12 +18,13 @@ from rich.table import Table
 
 from deploy.local import preflight, setup
 from deploy.local.child import Child
+from deploy.local.ending import Ending, Stopped
 from deploy.local.errors import SettingError, StackError
 from deploy.local.lock import StackLock
 from deploy.local.processes import stack_phases
 from deploy.local.progress import Progress
 from deploy.local.settings import REPOSITORY, StackSettings
-from deploy.local.supervisor import Stopped, Supervisor
+from deploy.local.supervisor import Supervisor
 
 #: Where the figures of RUN_SECONDS are left for programs to read.
 SUMMARY = REPOSITORY / "build" / "run-summary.json"
@@ -55,20 +56,20 @@ def run(progress: Progress) -> int:
     seconds = run_seconds()
     settings = StackSettings.from_environment()
     preflight.check_folder(settings.home)
-    with StackLock(settings.run):
+    ending = Ending()
+    with ending.handling_signals(), StackLock(settings.run):
         preflight.check_all(settings)
-        setup.prepare(settings, progress)
-        supervisor = Supervisor(stack_phases(settings), progress, settings.run / "state.json")
-        with supervisor.handling_signals():
-            supervisor.start()
-            try:
-                say_where(progress.console, settings, time.monotonic() - began, seconds)
-                if seconds is not None:
-                    return _measure(supervisor, settings, progress, seconds)
-                supervisor.watch()
-                return 0
-            finally:
-                supervisor.stop()
+        setup.prepare(settings, progress, ending)
+        supervisor = Supervisor(stack_phases(settings), progress, settings.run / "state.json", ending)
+        supervisor.start()
+        try:
+            say_where(progress.console, settings, time.monotonic() - began, seconds)
+            if seconds is not None:
+                return _measure(supervisor, settings, progress, seconds)
+            supervisor.watch()
+            return 0
+        finally:
+            supervisor.stop()
 
 
 def run_seconds() -> float | None:
@@ -89,18 +90,17 @@ def say_where(console: Console, settings: StackSettings, took: float, seconds: f
     """Where to look and how to stop."""
     edge = settings.ports["edge"]
     until = "Ctrl-C" if seconds is None else f"by itself, {seconds:g} s after the first delivery"
-    table = Table.grid(padding=(0, 2))
-    for name, value in (
-        ("page", settings.page_url),
-        ("gRPC, REST", f"127.0.0.1:{edge}    (try: grpcurl -plaintext 127.0.0.1:{edge} list)"),
-        ("WebSocket", f"ws://127.0.0.1:{edge}/v1/stream    (try: .venv/bin/signalbox watch ES.XCME)"),
-        ("Kafka", settings.bootstrap),
-        ("logs", f"{settings.logs}    (make logs)"),
-        ("stop", until),
-    ):
-        table.add_row(f"[bold]{name}[/]", value)
-    console.print(f"[bold green]Signalbox is running[/] [dim](ready after {took:.1f} s; what moves is a replay of real trades)[/]")
-    console.print(table, highlight=False, soft_wrap=True)
+    lines = {
+        "page": settings.page_url,
+        "gRPC, REST": f"127.0.0.1:{edge}    (try: grpcurl -plaintext 127.0.0.1:{edge} list)",
+        "WebSocket": f"ws://127.0.0.1:{edge}/v1/stream    (try: .venv/bin/signalbox watch ES.XCME)",
+        "Kafka": settings.bootstrap,
+        "logs": f"{settings.logs}    (make logs)",
+        "stop": until,
+    }
+    console.print(f"[bold green]Signalbox is running[/] [dim](ready after {took:.1f} s; what moves is a replay of real trades)[/]", soft_wrap=True)
+    for name, value in lines.items():
+        console.print(f"  [bold]{name:<11}[/] {value}", highlight=False, soft_wrap=True)
 
 
 def _measure(supervisor: Supervisor, settings: StackSettings, progress: Progress, seconds: float) -> int:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from deploy.local import logs
 from deploy.local.child import STOP_SECONDS, Child, describe_exit
+from deploy.local.ending import Ending
 from deploy.local.errors import StackError
 from deploy.local.processes import Phase, Process
 from deploy.local.progress import Progress
@@ -34,10 +31,6 @@ HEALTHY_AFTER_SECONDS = 60.0
 Condition = Literal["starting", "ready", "crashed", "stopped"]
 
 
-class Stopped(Exception):
-    """Somebody asked for the end while the stack was still starting."""
-
-
 @dataclass(slots=True)
 class Slot:
     """A process and what has become of it."""
@@ -54,39 +47,18 @@ class Slot:
 class Supervisor:
     """Owns the processes of one stack. Use it from the main thread only.
 
+    ending: looked at in every wait.
     state_path: a JSON file that says at any time which processes there are, for `status`.
     stop_seconds: how long each process may take to end after SIGTERM before it is killed.
     """
 
-    def __init__(self, phases: Sequence[Phase], progress: Progress, state_path: Path, *, stop_seconds: float = STOP_SECONDS) -> None:
+    def __init__(self, phases: Sequence[Phase], progress: Progress, state_path: Path, ending: Ending, *, stop_seconds: float = STOP_SECONDS) -> None:
         self._stop_seconds = stop_seconds
         self._phases = phases
         self._progress = progress
         self._state_path = state_path
         self._slots = {process.name: Slot(process) for phase in phases for process in phase.processes}
-        self._end = threading.Event()
-        self._hurry = False
-
-    # -- asking for the end ------------------------------------------------------------
-
-    def request_stop(self) -> None:
-        """Ask for the end; a second time: do not wait for anybody."""
-        self._hurry = self._end.is_set()
-        self._end.set()
-
-    @contextmanager
-    def handling_signals(self) -> Iterator[None]:
-        """SIGINT, SIGTERM and SIGHUP (a closed terminal) ask for the end."""
-        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {each: signal.signal(each, self._on_signal) for each in wanted}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.request_stop()
+        self._ending = ending
 
     # -- start -------------------------------------------------------------------------
 
@@ -108,7 +80,7 @@ class Supervisor:
         with self._progress.step(f"Starting {names}", done=f"{names} ready"):
             phase.before()
             for slot in slots:
-                self._raise_if_stopped()
+                self._ending.raise_if_requested()
                 logs.turn_over(slot.process.log_path)
                 self._launch(slot)
             self._wait_ready(slots)
@@ -127,9 +99,9 @@ class Supervisor:
             reasons = {slot.process.name: self._look(slot) for slot in waiting}
             waiting = [slot for slot in waiting if reasons[slot.process.name] is not None]
             self._progress.update(f"Waiting for {', '.join(slot.process.name for slot in waiting)}")
-            self._raise_if_stopped()
+            self._ending.raise_if_requested()
             if waiting:
-                self._end.wait(0.1)
+                self._ending.wait(0.1)
 
     def _look(self, slot: Slot) -> str | None:
         """None when the process has become ready. Raises NotReady when it took too long."""
@@ -148,18 +120,14 @@ class Supervisor:
             if slot.child is not None and slot.child.exit_code() is not None:
                 raise slot.child.died()
 
-    def _raise_if_stopped(self) -> None:
-        if self._end.is_set():
-            raise Stopped
-
     # -- watch -------------------------------------------------------------------------
 
     def watch(self, done: Callable[[], bool] = lambda: False) -> None:
         """Keep the processes alive until the end is asked for or `done` says so."""
-        while not self._end.is_set() and not done():
+        while not self._ending.requested and not done():
             for slot in self._slots.values():
                 self._tend(slot)
-            self._end.wait(WATCH_SECONDS)
+            self._ending.wait(WATCH_SECONDS)
 
     def _tend(self, slot: Slot) -> None:
         logs.cap(slot.process.log_path)
@@ -217,8 +185,8 @@ class Supervisor:
         child.terminate()
         deadline = time.monotonic() + self._stop_seconds
         while not child.wait(0.1):
-            if self._hurry or time.monotonic() > deadline:
-                if not self._hurry:
+            if self._ending.hurry or time.monotonic() > deadline:
+                if not self._ending.hurry:
                     self._progress.say(f"[yellow]{child.name} did not end within {self._stop_seconds:g} s and was killed[/]")
                 break
         child.kill()

@@ -1,7 +1,7 @@
-"""Compiles the numba kernels into their on-disk cache, so that no process does it at its start.
+"""Compiles the numba kernels of a module into their on-disk cache, so that no process does it at its start.
 
-Run as `python -m deploy.local.warm_up`, in a process of its own: numba's compiler takes memory
-that the supervisor would keep.
+Run as `python -m deploy.local.warm_up MODULE`, in a process of its own: numba's compiler takes
+memory that the supervisor would keep.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ KERNEL_MODULES = ("services.prices.bars", "services.analysis.engine")
 
 
 def main() -> int:
-    """Warm up every kernel module."""
-    for name in KERNEL_MODULES:
+    """Warm up the modules that were named, all when none was."""
+    for name in sys.argv[1:] or KERNEL_MODULES:
         importlib.import_module(name).warm_up()
     return 0
 

@@ -15,10 +15,11 @@ import psutil
 import pytest
 from rich.console import Console
 
+from deploy.local.ending import Ending, Stopped
 from deploy.local.errors import NotReady, ProcessDied
 from deploy.local.processes import Phase, Process
 from deploy.local.progress import Progress
-from deploy.local.supervisor import Stopped, Supervisor
+from deploy.local.supervisor import Supervisor
 from tests.servers import REPOSITORY, processes_of, stack_environment
 
 #: Says in a shared journal when it is up and when it ends; ready once its file is there.
@@ -53,9 +54,9 @@ def process(folder: Path, name: str, code: str = WORKER, *, ready_seconds: float
     )
 
 
-def supervisor(folder: Path, *phases: list[Process], out: io.StringIO | None = None, stop_seconds: float = 10) -> Supervisor:
+def supervisor(folder: Path, *phases: list[Process], out: io.StringIO | None = None, stop_seconds: float = 10, ending: Ending | None = None) -> Supervisor:
     progress = Progress(Console(file=out or io.StringIO(), width=200))
-    return Supervisor([Phase(list(each)) for each in phases], progress, folder / "state.json", stop_seconds=stop_seconds)
+    return Supervisor([Phase(list(each)) for each in phases], progress, folder / "state.json", ending or Ending(), stop_seconds=stop_seconds)
 
 
 def children() -> list[psutil.Process]:
@@ -136,11 +137,12 @@ def test_a_stubborn_process_is_killed(tmp_path: Path) -> None:
 
 def test_asking_for_the_end_while_starting_leaves_nothing(tmp_path: Path) -> None:
     idle = process(tmp_path, "idle", "import signal; signal.pause()")
-    stack = supervisor(tmp_path, [process(tmp_path, "log")], [idle])
+    ending = Ending()
+    stack = supervisor(tmp_path, [process(tmp_path, "log")], [idle], ending=ending)
 
     def stop_soon() -> None:
         until(lambda: "idle" in stack.pids())
-        stack.request_stop()
+        ending.request()
 
     in_background(stop_soon)
     with pytest.raises(Stopped):
@@ -173,12 +175,13 @@ EMBEDDED = """
 import io
 import pathlib, sys
 from rich.console import Console
+from deploy.local.ending import Ending
 from deploy.local.processes import Phase, embedded_servers
 from deploy.local.progress import Progress
 from deploy.local.settings import StackSettings
 from deploy.local.supervisor import Supervisor
 settings = StackSettings.from_environment()
-stack = Supervisor([Phase(embedded_servers(settings))], Progress(Console(file=io.StringIO())), settings.run / "state.json")
+stack = Supervisor([Phase(embedded_servers(settings))], Progress(Console(file=io.StringIO())), settings.run / "state.json", Ending())
 stack.start()
 print(*stack.pids(), flush=True)
 stack.watch()

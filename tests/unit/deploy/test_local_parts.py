@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from deploy.local import doctor, logs, preflight, setup, stack, watch
+from deploy.local import doctor, logs, preflight, stack, watch
 from deploy.local.child import describe_exit, tail
 from deploy.local.errors import DiskFull, FolderNotWritable, SettingError, StackError
 from deploy.local.jars import cached_folder, read_checksums
-from deploy.local.progress import Progress
 from deploy.local.run import run_seconds
 from deploy.local.settings import REPOSITORY, StackSettings
 
@@ -87,30 +84,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_passwords_are_not_shown() -> None:
     assert preflight.without_password("redis://me:secret@host:6379/0") == "redis://me:***@host:6379/0"
     assert preflight.without_password("redis://host:6379/0") == "redis://host:6379/0"
-
-
-def test_a_step_runs_once_for_the_same_inputs(tmp_path: Path) -> None:
-    source, stamp, runs = tmp_path / "source", tmp_path / "stamp.json", list[str]()
-    step = setup.Step("kernels", "Compiling", lambda: [source], lambda: runs.append(source.read_text()))
-    progress = Progress(Console(file=io.StringIO()))
-    source.write_text("one")
-    assert setup.run_once(step, stamp, progress)
-    assert not setup.run_once(step, stamp, progress)
-    source.write_text("two")
-    assert setup.run_once(step, stamp, progress)
-    assert runs == ["one", "two"]
-
-
-def test_a_step_that_fails_is_tried_again(tmp_path: Path) -> None:
-    (tmp_path / "source").touch()
-
-    def fail() -> None:
-        raise StackError("no")
-
-    step = setup.Step("kernels", "Compiling", lambda: [tmp_path / "source"], fail)
-    for _ in range(2):
-        with pytest.raises(StackError):
-            setup.run_once(step, tmp_path / "stamp.json", Progress(Console(file=io.StringIO())))
 
 
 def test_run_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
