@@ -1,6 +1,7 @@
 """The WebSocket door of the hub, with picows."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +20,9 @@ PATH = "/v1/stream"
 
 #: The largest request; a thousand symbols in five channels are 80 KiB as JSON, but 64 KiB in any sensible one.
 MAX_REQUEST_BYTES = 64 << 10
-#: What the kernel and the transport may hold for a client before it counts as slow.
+#: What the kernel may hold for a client. Left to itself it takes several MiB, and a slow client would get old news.
+_KERNEL_BYTES = 256 << 10
+#: What the transport may hold besides, before the client counts as slow.
 _WRITE_HIGH_BYTES = 256 << 10
 _WRITE_LOW_BYTES = 64 << 10
 
@@ -59,6 +62,7 @@ class _Listener(picows.WSListener):
         self._parts = bytearray()
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        transport.underlying_transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES)
         transport.underlying_transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
         self._socket = _Socket(transport)
         try:

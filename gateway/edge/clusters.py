@@ -1,5 +1,6 @@
 """Clusters and their endpoints."""
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def cluster(upstream: Upstream, settings: EdgeSettings, directory: Path) -> Json
         "type": "EDS",
         "eds_cluster_config": {"eds_config": config_source(directory, f"eds-{upstream.name}.json")},
         "connect_timeout": "1s",
-        "per_connection_buffer_limit_bytes": 512 << 10,
+        "per_connection_buffer_limit_bytes": 256 << 10,
+        "upstream_bind_config": {"socket_options": [socket_option(socket.SO_RCVBUF, 256 << 10)]},
         "typed_extension_protocol_options": {_HTTP_OPTIONS: _protocol(upstream)},
         "circuit_breakers": {"thresholds": [_thresholds(settings)]},
         "outlier_detection": _outlier_detection(),
@@ -57,6 +59,14 @@ def endpoints(upstream: Upstream, settings: EdgeSettings) -> Json:
         "cluster_name": upstream.name,
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
     }
+
+
+def socket_option(option: int, value: int) -> Json:
+    """An option of SOL_SOCKET, set before the socket connects or listens.
+
+    Buffers that the kernel sizes by itself grow to several MiB a socket: a slow client would be tens of MiB behind before anyone noticed.
+    """
+    return {"level": str(socket.SOL_SOCKET), "name": str(option), "int_value": str(value), "state": "STATE_PREBIND"}
 
 
 def resource_path(directory: Path, name: str) -> Path:

@@ -1,10 +1,11 @@
 """Listeners and their HTTP filters."""
 
 import base64
+import socket
 from pathlib import Path
 
 from gateway.descriptors import descriptor_set, services
-from gateway.edge.clusters import config_source
+from gateway.edge.clusters import config_source, socket_option
 from gateway.edge.files import Json
 from gateway.edge.routes import ROUTES
 from gateway.edge.settings import EdgeSettings
@@ -24,6 +25,7 @@ def edge_listener(settings: EdgeSettings, directory: Path) -> Json:
         "name": "edge",
         "address": _address(settings.host, settings.edge_port),
         "per_connection_buffer_limit_bytes": 512 << 10,
+        "socket_options": [socket_option(socket.SO_SNDBUF, 256 << 10)],
         "filter_chains": [{"filters": [_filter("envoy.filters.network.http_connection_manager", _edge_manager(directory))]}],
     }
 

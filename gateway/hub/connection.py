@@ -116,13 +116,12 @@ class Connection:
             self.put(self.codec.update(update))
 
     def put(self, tail: bytes) -> None:
-        """A message that is never left out. Closes the connection when too much waits."""
+        """A message that is never left out. Closes the connection when too much waits and the client does not read."""
         if self.closed:
             return
         self._queue.append(tail)
         self.queued_bytes += len(tail)
-        if self.queued_bytes > self.limits.queue_bytes:
-            self._too_slow(f"more than {self.limits.queue_bytes >> 10} KiB wait to be read")
+        self._check_queue()
 
     def put_past(self, past: Past) -> None:
         """Rows of a history; at least one."""
@@ -144,12 +143,13 @@ class Connection:
         """Send what waits, as far as the client reads; some frames at a time."""
         for _ in range(self.limits.frames_per_turn):
             if self.closed or not self.transport.is_writable():
-                return
+                break
             self._say_all_lost()
             messages = self._next_frame()
             if self.closed or not messages:
-                return
+                break
             self._send(messages)
+        self._check_queue()
 
     def close(self, code: int, reason: str, why: str) -> None:
         """End it. code: a WebSocket close code. reason: for the client. why: for the metrics."""
@@ -236,6 +236,11 @@ class Connection:
         self.traffic.messages += len(messages)
         self.traffic.bytes += len(frame)
         self.transport.send(frame)
+
+    def _check_queue(self) -> None:
+        # A client that reads has not been given its turn yet: what waits for it is our burst, not its delay.
+        if self.queued_bytes > self.limits.queue_bytes and not self.transport.is_writable():
+            self._too_slow(f"more than {self.limits.queue_bytes >> 10} KiB wait to be read")
 
     def _too_slow(self, what: str) -> None:
         self.close(TRY_AGAIN_LATER, f"too slow: {what}", "too slow")

@@ -25,7 +25,7 @@ const subscriptions = new Subscriptions(socket);
 const topBar = new TopBar(market);
 const notice = new ConnectionNotice(market, socket);
 const stage = new Stage(market, (interval) => show(market.series.symbol, interval));
-const seconds = (wanted) => subscriptions.wantSeconds(wanted);
+const seconds = (symbol) => subscriptions.wantSeconds(symbol);
 const watchList = new WatchList({ list: byId("watch"), empty: byId("watch-empty"), count: byId("watch-count") }, market, (symbol) => choose(symbol));
 const signalList = new SignalList({ list: byId("signals"), empty: byId("signals-empty"), filters: byId("filters") }, market, (signal) => jump(signal), seconds);
 const tape = new Tape(byId("tape"), byId("tape-empty"), market);

@@ -1,6 +1,7 @@
 // Signals in words, newest first, each once.
 
-const KEEP = 300;
+//: Of each interval.
+const KEEP = 200;
 
 export const WORDS = {
   golden_cross: ["Golden cross", "SMA 50 rose above SMA 200"],
@@ -33,6 +34,7 @@ export class SignalBook {
   /** Newest first. */
   list = [];
   #keys = new Set();
+  #counts = new Map();
 
   /** Returns whether the signal is new. */
   put(signal) {
@@ -40,11 +42,20 @@ export class SignalBook {
     // Live ones go to the top as they come; those of the history among themselves by time.
     let place = 0;
     if (signal.history) while (place < this.list.length && (!this.list[place].history || this.list[place].tc > signal.tc)) place += 1;
-    if (place >= KEEP) return false;
     this.list.splice(place, 0, signal);
     this.#keys.add(signal.key);
-    while (this.list.length > KEEP) this.#keys.delete(this.list.pop().key);
+    this.#count(signal.interval);
     return true;
+  }
+
+  /** The oldest of an interval that has too many goes: many one-second signals must not push out the daily ones. */
+  #count(interval) {
+    const count = (this.#counts.get(interval) ?? 0) + 1;
+    this.#counts.set(interval, Math.min(count, KEEP));
+    if (count <= KEEP) return;
+    const oldest = this.list.findLastIndex((signal) => signal.interval === interval);
+    this.#keys.delete(this.list[oldest].key);
+    this.list.splice(oldest, 1);
   }
 }
 

@@ -8,7 +8,7 @@ import { words } from "./signalbook.js";
 const ROWS = 80;
 const FILTERS = [
   ["symbol", "This symbol", "Only the symbol on the chart"],
-  ["1s", "1s", "Signals of one-second bars"],
+  ["1s", "1s", "Signals of one-second bars, of the symbol on the chart"],
   ["1m", "1m", "Signals of one-minute bars"],
   ["1d", "1d", "Signals of daily bars"],
 ];
@@ -61,6 +61,7 @@ export class SignalList {
   showSymbol(symbol, interval, onSeconds) {
     this.shownSymbol = symbol;
     if (interval === "1s" && !this.#filters["1s"]) this.#toggle("1s", onSeconds);
+    else onSeconds(this.#filters["1s"] ? symbol : null);
     this.#ask();
   }
 
@@ -74,12 +75,13 @@ export class SignalList {
   #toggle(key, onSeconds) {
     this.#filters[key] = !this.#filters[key];
     setAttr(this.#buttons.get(key), "aria-pressed", String(this.#filters[key]));
-    if (key === "1s") onSeconds(this.#filters[key]);
+    if (key === "1s") onSeconds(this.#filters[key] ? this.shownSymbol : null);
     this.#ask();
   }
 
   #wanted(signal) {
-    return this.#filters[signal.interval] !== false && (!this.#filters.symbol || signal.symbol === this.shownSymbol);
+    const ofThis = this.#filters.symbol || signal.interval === "1s";
+    return this.#filters[signal.interval] && (!ofThis || signal.symbol === this.shownSymbol);
   }
 
   /** Keeps the rows that stay, so that focus and scroll position stay with them. */

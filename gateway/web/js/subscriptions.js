@@ -19,7 +19,7 @@ export class Subscriptions {
   #socket;
   #chart = null;
   #watched = new Set();
-  #signalIntervals = ["1m", "1d"];
+  #seconds = null;
   #refetchedAt = -Infinity;
   #number = 0;
 
@@ -33,7 +33,8 @@ export class Subscriptions {
   /** After each connect: everything anew, with history; the chart first. */
   begin() {
     if (this.#chart) this.#subscribeChart();
-    this.#send({ action: "subscribe", id: "signals", signals: ["*"], interval: this.#signalIntervals, history: SIGNAL_HISTORY });
+    this.#send({ action: "subscribe", id: "signals", signals: ["*"], interval: ["1m", "1d"], history: SIGNAL_HISTORY });
+    this.#subscribeSeconds();
     this.#watch([...this.#watched]);
   }
 
@@ -50,12 +51,12 @@ export class Subscriptions {
     this.#subscribeChart();
   }
 
-  /** One-second signals come several a second: only on demand. */
-  wantSeconds(wanted) {
-    if (wanted === this.#signalIntervals.includes("1s")) return;
-    this.#signalIntervals = wanted ? ANALYSED : ["1m", "1d"];
-    const request = { signals: ["*"], interval: "1s" };
-    this.#send(wanted ? { action: "subscribe", id: "signals-1s", ...request, history: SIGNAL_HISTORY } : { action: "unsubscribe", ...request });
+  /** One-second signals come many a second: only on demand, and of one symbol; null for none. */
+  wantSeconds(symbol) {
+    if (symbol === this.#seconds) return;
+    if (this.#seconds) this.#send({ action: "unsubscribe", signals: [this.#seconds], interval: "1s" });
+    this.#seconds = symbol;
+    this.#subscribeSeconds();
   }
 
   /** Messages were lost: the chart's history again, not too often. */
@@ -64,6 +65,10 @@ export class Subscriptions {
     if (!this.#chart || now - this.#refetchedAt < REFETCH_MS) return;
     this.#refetchedAt = now;
     this.show(this.#chart.symbol, this.#chart.interval);
+  }
+
+  #subscribeSeconds() {
+    if (this.#seconds) this.#send({ action: "subscribe", id: "signals-1s", signals: [this.#seconds], interval: "1s", history: SIGNAL_HISTORY });
   }
 
   #watch(symbols) {

@@ -91,10 +91,10 @@ export class WatchList {
   #draw() {
     for (const symbol of this.#changed) this.#row(symbol).draw(this.#market.quotes.get(symbol));
     this.#changed.clear();
-    if (this.#ordered() !== this.#order) this.#sort();
   }
 
   #sparks() {
+    if (this.#ordered() !== this.#order) this.#sort();
     for (const row of this.#rows.values()) row.drawSpark(this.#market.quotes.get(row.symbol));
   }
 
@@ -128,6 +128,7 @@ export class WatchList {
       this.#rows.set(symbol, row);
       this.#empty.hidden = true;
       setText(this.#count, String(this.#rows.size));
+      this.#list.append(row.node);
     }
     return row;
   }
