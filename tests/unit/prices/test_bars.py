@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.prices.bars import BarEngine
+from services.prices.bars import BarEngine, warm_up
 from services.prices.engine import folding, intake
 from services.runtime.columns import WEEK_NS, InstrumentRef, TickColumns
 from services.runtime.errors import BadRecord
@@ -279,6 +279,7 @@ def test_many_symbols_and_rows_make_the_engine_grow() -> None:
 
 
 def test_the_compiled_functions_are_used() -> None:
+    warm_up()
     for kernel in (intake.ingest, intake.assert_watermark, folding.advance, folding.form):
         assert kernel.nopython_signatures, kernel
 
