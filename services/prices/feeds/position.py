@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from signalbox.events.v1 import bar_batch_pb2
 
 from services.prices.feeds.ports import Stored
+from services.runtime.clock import Clock, SystemClock
 from services.runtime.columns import BarColumns, TickColumns, decode_bars, decode_ticks
 from services.runtime.errors import BadRecord, Unavailable
 from services.runtime.headers import read_headers
@@ -23,6 +24,9 @@ _log = get_logger("feeds.position")
 T = TypeVar("T")
 
 _TIMEOUT_S = 10.0
+#: Seen for a moment after a topic was created or a broker came back.
+_PASSING = frozenset((KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART))
+_PASSING_WAIT_S = 0.1
 #: Records read in the first step back; each further step is four times as long, so a feed that was quiet long is still found soon.
 _FIRST_STEP = 500
 _LONGEST_STEP = 200_000
@@ -34,7 +38,8 @@ class LogTail:
     All methods raise Unavailable when the broker does not answer or the topic does not exist.
     """
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -105,10 +110,15 @@ class LogTail:
             end, step = begin, min(4 * step, _LONGEST_STEP)
 
     def _bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        try:
-            return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise Unavailable(f"topic {topic}", str(error.args[0])) from error
+        end_ns = self._clock.monotonic_ns() + round(_TIMEOUT_S * 1e9)
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _PASSING or self._clock.monotonic_ns() > end_ns:
+                    raise Unavailable(f"topic {topic}", str(error.args[0])) from error
+            # Serves the client while its metadata catches up.
+            self._consumer.poll(_PASSING_WAIT_S)
 
     def _read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Message]:
         """The records with offsets in [begin, end), as far as they are still there."""

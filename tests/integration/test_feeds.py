@@ -1,0 +1,349 @@
+"""The feeds process on real Kafka: started twice, killed in the middle, with one feed that fails; and files replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.prices.feeds import es_file, stocks_file
+from services.prices.feeds.errors import DataUnreadable
+from services.prices.feeds.outbox import Outbox
+from services.prices.feeds.ports import NS, WEEK_NS
+from services.prices.feeds.replay_es import ReplayEs
+from services.prices.feeds.replay_file import Progress, ReplayOptions, Summary, main, replay
+from services.prices.feeds.replay_stocks import ReplayStocks
+from services.prices.instruments import instrument_of
+from services.prices.sequencer import Sequencer, one_symbol
+from services.prices.sessions import SessionTable
+from services.runtime.clock import SystemClock
+from services.runtime.columns import TickColumns
+from services.runtime.errors import InvalidArgument
+from services.runtime.headers import read_headers
+from services.runtime.kafka import KafkaPublisher, make_producer
+from services.runtime.kafka_admin import ensure_topics
+from services.runtime.partitions import partition_of
+from services.runtime.topics import TICKS
+from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from, wait_until
+from tests.servers import new_broker
+
+_SENT = "signalbox_feed_rows_acknowledged_total"
+
+
+@pytest.fixture(scope="module")
+def session_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The days of the file of stocks as sessions, 14:30 to 21:00; the real calendars take pandas and half a minute."""
+    with gzip.open(stocks_file.locate(), "rt") as file:
+        days = np.array(sorted({np.datetime64(line.split(",")[1], "D").astype(int) for line in file.readlines()[1:]}), np.int64)
+    opens = (days * 86_400 + 52_200) * NS
+    path = tmp_path_factory.mktemp("tables") / "sessions.npz"
+    SessionTable({"XNYS": 0}, np.array([0, len(days)], np.int64), opens, opens + 23_400 * NS, days).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feeds]:
+    """One broker for the tests of files; each has a source of its own."""
+    home = tmp_path_factory.mktemp("files")
+    with new_broker(home / "broker") as broker:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        yield Feeds(broker.bootstrap, home)
+
+
+@pytest.fixture
+def feeds(tmp_path: Path) -> Iterator[Feeds]:
+    """A broker with topics and nothing in them, and a data folder."""
+    with new_broker(tmp_path / "broker") as broker:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        yield Feeds(broker.bootstrap, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trades() -> es_file.EsTrades:
+    return es_file.load(es_file.locate(), 2, 0)
+
+
+def _by_loop(batches: list[TickColumns]) -> dict[int, list[int]]:
+    """Numbers of the rows of each loop (weeks of shift), in the order of their first arrival."""
+    loops: dict[int, dict[int, None]] = defaultdict(dict)
+    for batch in batches:
+        loops[batch.replay_shift // WEEK_NS].update(dict.fromkeys(batch.seq.tolist()))
+    return {weeks: list(seqs) for weeks, seqs in loops.items() if seqs}
+
+
+def _check_promises(batches: list[TickColumns]) -> None:
+    """Rows seen for the first time lie at or above every assertion before them."""
+    watermark, seen = 0, set()
+    for batch in batches:
+        for seq, ts in zip(batch.seq.tolist(), batch.ts_event.tolist(), strict=True):
+            if (seq, batch.replay_shift) not in seen:
+                assert ts >= watermark
+                seen.add((seq, batch.replay_shift))
+        watermark = max(watermark, batch.watermark)
+
+
+def _until_sent(process: FeedsProcess, rows: int, source: str = ReplayEs.source) -> None:
+    wait_until(lambda: process.metric(_SENT, source) >= rows, f"{rows} rows of {source}")
+
+
+def test_two_starts_in_a_row_leave_no_row_out_and_repeat_none(feeds: Feeds, trades: es_file.EsTrades) -> None:
+    first = feeds.start("replay-es,synthetic")
+    _until_sent(first, trades.live_row + 500)
+    assert first.not_ready() == {}
+    first.stop()
+    once = ticks_from(feeds.bootstrap, ReplayEs.source)
+    loops = _by_loop(once)
+    assert list(loops) == [0]
+    assert loops[0] == list(range(1, len(loops[0]) + 1))
+    assert sum(len(batch) for batch in once) == len(loops[0]), "no row twice"
+    assert once[-1].source_ended
+    second = feeds.start("replay-es,synthetic")
+    _until_sent(second, 500)
+    second.stop()
+    both = ticks_from(feeds.bootstrap, ReplayEs.source)
+    again = _by_loop(both)[1]
+    assert again == list(range(trades.live_row + 1, trades.live_row + 1 + len(again)))
+    assert set(_by_loop(both)) == {0, 1}
+    _check_promises(both)
+    ticks = np.concatenate([batch.seq for batch in ticks_from(feeds.bootstrap, "synthetic:test")])
+    assert len(np.unique(ticks)) == len(ticks) > 0
+
+
+def test_rows_are_the_files_own(feeds: Feeds, trades: es_file.EsTrades) -> None:
+    process = feeds.start("replay-es", SIGNALBOX_REPLAY_SPEED="5000")
+    _until_sent(process, trades.live_row + 50_000)
+    process.stop()
+    batches = [batch for batch in ticks_from(feeds.bootstrap, ReplayEs.source) if len(batch)]
+    rows = np.concatenate([batch.seq for batch in batches]) - 1
+    for name in ("ts_event", "price", "size"):
+        assert np.array_equal(np.concatenate([getattr(batch, name) for batch in batches]), getattr(trades, name)[rows])
+    assert {(batch.source, batch.source_kind, batch.replay_shift) for batch in batches} == {("replay:es", 2, 0)}
+
+
+@pytest.mark.parametrize("rows", [1, 40_000, 129_519])
+async def test_an_interrupted_history_load_is_continued(feeds: Feeds, trades: es_file.EsTrades, rows: int) -> None:
+    await _send_part(feeds.bootstrap, trades, min(rows, trades.live_row))
+    process = feeds.start("replay-es")
+    await asyncio.to_thread(_until_sent, process, trades.live_row - rows + 200)
+    process.stop()
+    loops = _by_loop(ticks_from(feeds.bootstrap, ReplayEs.source))
+    assert {weeks: seqs == list(range(1, len(seqs) + 1)) for weeks, seqs in loops.items()} == {0: True}
+
+
+async def _send_part(bootstrap: str, trades: es_file.EsTrades, rows: int) -> None:
+    """The beginning of the history, as a process that was then killed would leave it: not ended."""
+    publisher, clock = KafkaPublisher(make_producer(bootstrap)), SystemClock()
+    outbox = Outbox(publisher, clock, ReplayEs.source)
+    sequencer = Sequencer(outbox, clock, PARTITIONS, ReplayEs.source_kind)
+    seq = np.arange(1, rows + 1, dtype=np.int64)
+    await sequencer.write(one_symbol(ReplayEs.symbol, trades.ts_event[:rows], trades.price[:rows], trades.size[:rows], seq))
+    await sequencer.promise(int(trades.ts_event[rows]), now=True)
+    await outbox.flush()
+    await publisher.close()
+
+
+def test_killed_again_and_again_the_loops_have_no_hole(feeds: Feeds, trades: es_file.EsTrades) -> None:
+    live = len(trades) - trades.live_row
+    for kill in range(6):
+        process = feeds.start("replay-es", SIGNALBOX_REPLAY_SPEED="9000")
+        # The first is killed as soon as anything was acknowledged, in the middle of the history when it is caught there.
+        _until_sent(process, 1 if kill == 0 else live // 4)
+        process.kill()
+    last = feeds.start("replay-es", SIGNALBOX_REPLAY_SPEED="9000")
+    _until_sent(last, live // 4)
+    last.stop()
+    batches = ticks_from(feeds.bootstrap, ReplayEs.source)
+    loops = _by_loop(batches)
+    assert list(loops) == list(range(len(loops)))
+    assert len(loops) >= 2
+    for weeks, seqs in loops.items():
+        begin = trades.live_row + 1 if weeks else 1
+        assert seqs == list(range(begin, begin + len(seqs)))
+        assert seqs[-1] == len(trades) or weeks == max(loops)
+    _check_promises(batches)
+
+
+def test_daily_bars_continue_over_starts_and_kills(feeds: Feeds, session_table: Path) -> None:
+    (feeds.home / "tables").mkdir()
+    (feeds.home / "tables" / "sessions.npz").write_bytes(session_table.read_bytes())
+    for kill in (True, True, False, False):
+        process = feeds.start("replay-stocks", SIGNALBOX_SESSION_INTERVAL="0.01")
+        _until_sent(process, 600, ReplayStocks.source)
+        process.kill() if kill else process.stop()
+    bars, _ = stocks_file.load(stocks_file.locate(), SessionTable.load(session_table))
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for batch in bars_from(feeds.bootstrap, ReplayStocks.source):
+        for row in range(len(batch)):
+            found[batch.instruments[batch.instrument[row]].symbol].append(
+                (int(batch.ts_open[row]) - int(batch.replay_shift[row]), int(batch.replay_shift[row]))
+            )
+    live_from = int(bars.ts_open[ReplayStocks(bars, 1.0, SystemClock()).live_row])
+    assert set(found) == set(bars.symbols)
+    for at, symbol in enumerate(bars.symbols):
+        own = bars.ts_open[bars.symbol == at].tolist()
+        loop = [ts for ts in own if ts >= live_from]
+        shifts = list(dict.fromkeys(shift for _, shift in found[symbol]))
+        expected = [(ts, 0) for ts in own] + [(ts, shift) for shift in shifts[1:] for ts in loop]
+        assert found[symbol] == expected[: len(found[symbol])]
+        assert len(shifts) >= 2
+
+
+def test_a_feed_that_fails_says_why_and_the_others_go_on(feeds: Feeds) -> None:
+    process = feeds.start("replay-stocks,synthetic")
+    wait_until(lambda: "sessions.npz not found; build it" in (process.not_ready() or {}).get("replay-stocks", ""), "the failure in /readyz")
+    _until_sent(process, 3, "synthetic:test")
+    assert set(process.not_ready() or {}) == {"replay-stocks"}
+    assert process.metric("signalbox_feed_restarts_total", ReplayStocks.source) >= 1
+    process.stop()
+
+
+def test_the_broker_may_come_back(tmp_path: Path) -> None:
+    broker = new_broker(tmp_path / "broker")
+    with broker:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        process = Feeds(broker.bootstrap, tmp_path).start("synthetic")
+        _until_sent(process, 2, "synthetic:test")
+        broker.kill()
+        broker.start()
+        before = process.metric(_SENT, "synthetic:test")
+        _until_sent(process, round(before) + 3, "synthetic:test")
+        process.stop()
+        ticks = np.concatenate([batch.seq for batch in ticks_from(broker.bootstrap, "synthetic:test")])
+        assert np.array_equal(ticks, np.arange(ticks[0], ticks[0] + len(ticks))), "nothing was lost while the broker was away"
+
+
+async def _replay(files: Feeds, path: Path, symbol: str | None, **options: object) -> Summary:
+    seen: list[Progress] = []
+    chosen = ReplayOptions(path, files.bootstrap, PARTITIONS, symbol, **options)  # type: ignore[arg-type]
+    summary = await replay(chosen, seen.append, asyncio.Event())
+    assert seen[-1].done == seen[-1].total
+    assert seen[-1].rows == summary.rows
+    return summary
+
+
+async def test_a_file_is_replayed_its_bad_rows_go_to_the_dead_letters(files: Feeds, tmp_path: Path) -> None:
+    path = tmp_path / "My Trades.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\nx,13.9,100\n2013-10-07T14:30:01Z,abc,1\n2013-10-07T14:30:02Z,14,1\n")
+    summary = await _replay(files, path, "BAC.XNYS")
+    assert (summary.rows, summary.bad_rows, summary.complete, summary.shift_weeks) == (2, 2, True, 0)
+    assert [each["line"] for each in summary.bad] == [3, 4]
+    letters = [each for each in records_of(files.bootstrap, TICKS.dead_letters().name) if read_headers(each.headers).feed == "replay:my-trades"]
+    assert [record.value for record in letters] == [b"x,13.9,100", b"2013-10-07T14:30:01Z,abc,1"]
+    headers = dict(letters[0].headers)
+    assert (headers["dlq_line"], headers["dlq_file"], headers["dlq_topic"]) == (b"3", b"My Trades.csv", TICKS.name.encode())
+    assert headers["dlq_reason"].startswith(b"ts: expected a time")
+    batches = ticks_from(files.bootstrap, "replay:my-trades")
+    assert np.concatenate([batch.price for batch in batches]).tolist() == [139_000, 140_000]
+    assert (batches[0].source_kind, batches[-1].source_ended) == (2, True)
+
+
+async def test_a_file_replayed_again_is_moved_behind_the_first_time(files: Feeds, tmp_path: Path) -> None:
+    path = tmp_path / "again.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n2013-10-21T14:30:00Z,14,1\n")
+    shifts = [(await _replay(files, path, "BAC.XNYS")).shift_weeks for _ in range(3)]
+    assert shifts == [0, 3, 6]
+    _check_promises(ticks_from(files.bootstrap, "replay:again"))
+
+
+async def test_a_replay_that_is_stopped_says_so_and_ends_its_source(files: Feeds, tmp_path: Path) -> None:
+    path = tmp_path / "stopped.csv"
+    path.write_text("time,price,size\n" + "".join(f"2013-10-07T14:{minute}:00Z,13.9,100\n" for minute in range(30, 60)))
+    stopping = asyncio.Event()
+    options = ReplayOptions(path, files.bootstrap, PARTITIONS, "BAC.XNYS", speed=60.0)
+
+    def stop_after_two(progress: Progress) -> None:
+        if progress.rows >= 2:
+            stopping.set()
+
+    summary = await replay(options, stop_after_two, stopping)
+    assert (summary.complete, summary.rows) == (False, 2)
+    assert ticks_from(files.bootstrap, "replay:stopped")[-1].source_ended
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol", "error", "message"),
+    [
+        ("a,b,c\n1,2,3\n", "BAC.XNYS", DataUnreadable, "column 'ts' not found; file has a, b, c"),
+        ("ts,price,size\nx,1,1\n", "BAC.XNYS", DataUnreadable, "expected ISO 8601"),
+        ("ts,price,size\n1381156200,x,1\n", "BAC.XNYS", DataUnreadable, "no usable row at the beginning; line 2: price"),
+        ("ts,price,size\n1381156200,1,1\n", "nonsense", InvalidArgument, "ticker dot MIC"),
+        ("ts,price,size\n1381156200,1,1\n", None, InvalidArgument, "--symbol, or a column of symbols"),
+    ],
+)
+async def test_what_cannot_be_replayed_is_said_plainly(
+    files: Feeds, tmp_path: Path, text: str, symbol: str | None, error: type[Exception], message: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(error, match=message):
+        await replay(ReplayOptions(path, files.bootstrap, PARTITIONS, symbol), lambda _: None, asyncio.Event())
+
+
+def test_the_command_line_prints_a_summary(files: Feeds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", files.bootstrap)
+    path = tmp_path / "line.csv"
+    path.write_text("t,p,q\n2013-10-07 10:30:00,13.9,100\n2013-10-07 10:30:00,0,1\n")
+    columns = ["--columns", "ts=t", "--tz", "America/New_York", "--symbol", "BAC.XNYS", "--speed", "max"]
+    assert main([str(path), *columns, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["rows"], summary["bad_rows"], summary["first_ts"]) == (1, 1, 1_381_156_200 * NS)
+    assert main([str(path), *columns]) == 0
+    assert "line 3: price: expected a number above zero" in capsys.readouterr().out
+    assert main([str(path), "--symbol", "BAC.XNYS", "--speed", "fast"]) == 2
+    assert "speed: expected a number above 0" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.csv"), "--symbol", "BAC.XNYS"]) == 1
+
+
+def _data(name: str) -> Path:
+    folder = os.environ.get("SIGNALBOX_DATA")
+    assert folder, "SIGNALBOX_DATA is not set"
+    return Path(folder) / "ticks" / name
+
+
+def _sums(batches: list[TickColumns], symbol: str) -> tuple[int, Decimal, Decimal]:
+    """Trades, volume and notional of a symbol."""
+    own = instrument_of(symbol)
+    counts: Counter[str] = Counter()
+    for batch in batches:
+        counts["trades"] += len(batch)
+        counts["volume"] += int(batch.size.sum())
+        counts["notional"] += sum(price * size for price, size in zip(batch.price.tolist(), batch.size.tolist(), strict=True))
+    size = Decimal(10) ** own.size_digits
+    return counts["trades"], counts["volume"] / size, counts["notional"] / size / Decimal(10) ** own.price_digits
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [("BAC_2013-10-07", "BAC.XNYS"), ("BAC_2013-10-08", "BAC.XNYS"), ("SPY_2013-10-07", "SPY.ARCX"), ("SPY_2013-10-08", "SPY.ARCX")],
+)
+async def test_real_trades_arrive_all_and_exactly(files: Feeds, name: str, symbol: str) -> None:
+    facts = json.loads(_data("us_equity/facts.json").read_text())[f"{name}_trades.csv.gz"]
+    summary = await _replay(files, _data(f"us_equity/{name}_trades.csv.gz"), symbol)
+    assert (summary.rows, summary.bad_rows, summary.complete) == (facts["trades"], 0, True)
+    trades, volume, notional = _sums(ticks_from(files.bootstrap, summary.source), symbol)
+    assert (trades, volume, notional) == (facts["trades"], facts["volume"], Decimal(facts["notional"]))
+
+
+@pytest.mark.data
+async def test_real_crypto_trades_keep_their_fractions_and_ids(files: Feeds) -> None:
+    summary = await _replay(files, _data("crypto/XBTUSDT_kraken_2025-11-10_trades.csv"), "XBTUSDT.XKRK")
+    batches = [batch for batch in ticks_from(files.bootstrap, summary.source) if len(batch)]
+    assert np.concatenate([batch.seq for batch in batches]).tolist() == list(range(10_218_208, 10_219_208))
+    assert (int(batches[0].price[0]), int(batches[0].size[0]), int(batches[0].ts_event[0])) == (10_543_360_000_000, 27_625, 1_762_795_433_971_744_500)
+
+
+@pytest.mark.data
+async def test_days_of_one_stock_follow_each_other_unmoved(files: Feeds) -> None:
+    days = [await _replay(files, _data(f"us_equity/BAC_2013-10-0{day}_trades.csv.gz"), "BAC.XNYS", source="replay:bac") for day in (7, 8, 9)]
+    assert [day.shift_weeks for day in days] == [0, 0, 0]
+    _check_promises([batch for batch in ticks_from(files.bootstrap, "replay:bac") if not len(batch)])
+    assert partition_of("BAC.XNYS", PARTITIONS) == 3
