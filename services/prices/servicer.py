@@ -116,13 +116,16 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
         return pb.ListSeriesResponse(series=[translate.series_message(item) for item in page], next_page_token=token)
 
 
-def add_to_server(servicer: PricesServicer, server: grpc.aio.Server, parse: Parser) -> None:
-    """Adds the service, with a parser of its own for the messages of ticks: it comes first, so it is found before the generated one."""
+def add_to_server(servicer: PricesServicer, server: Any, parse: Parser) -> None:
+    """Adds the service, with a parser of its own for the messages of ticks. server: a grpc.aio.Server.
+
+    Of two registered handlers of a method the later one counts, and a registered one counts before a generic one; a test goes through both parsers.
+    """
+    pb_grpc.add_PricesServiceServicer_to_server(servicer, server)
     ingest = grpc.stream_unary_rpc_method_handler(
         servicer.IngestTicks, request_deserializer=parse, response_serializer=pb.IngestTicksResponse.SerializeToString
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"IngestTicks": ingest}),))
-    pb_grpc.add_PricesServiceServicer_to_server(servicer, server)
+    server.add_registered_method_handlers(SERVICE, {"IngestTicks": ingest})
 
 
 async def _messages(requests: AsyncIterator[WireMessage]) -> AsyncIterator[Message]:
