@@ -1,11 +1,11 @@
 """The stream processor: final bars in, indicators and signals out, for one partition."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-from signalbox.events.v1.analysis_batch_pb2 import SignalBatch, SignalRow
+from signalbox.events.v1.analysis_batch_pb2 import SignalBatch
 
 from services.analysis import metrics
 from services.analysis.engine import STATE_VERSION, Bars, Engine, Step
@@ -125,19 +125,17 @@ def _indicator_columns(taken: _Taken, cut: slice) -> IndicatorColumns:
 
 
 def _signal_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
-    signals = taken.signals
-    for part, cut in _parts(len(signals)):
-        value = SignalBatch(signals=_signal_rows(taken, signals[cut])).SerializeToString(deterministic=True)
-        yield Output(SIGNALS.name, record.partition, None, value, derived_headers(record, SIGNALS.message, part))
+    for part, cut in _parts(len(taken.signals)):
+        batch = SignalBatch()
+        for signal in taken.signals[cut]:
+            # Filled where it lies: rows made apart and copied take twice as long.
+            _add_signal(batch, taken, signal)
+        yield Output(SIGNALS.name, record.partition, None, batch.SerializeToString(deterministic=True), derived_headers(record, SIGNALS.message, part))
 
 
-def _signal_rows(taken: _Taken, signals: Sequence[Signal]) -> list[SignalRow]:
-    return [_signal_row(taken, signal) for signal in signals]
-
-
-def _signal_row(taken: _Taken, signal: Signal) -> SignalRow:
+def _add_signal(batch: SignalBatch, taken: _Taken, signal: Signal) -> None:
     columns, row, fed = taken.columns, int(taken.rows[signal.row]), int(taken.step.rows[signal.row])
-    return SignalRow(
+    batch.signals.add(
         symbol=columns.instruments[columns.instrument[row]].symbol,
         interval=int(columns.interval[row]),
         ts_open=int(columns.ts_open[row]),
@@ -150,6 +148,6 @@ def _signal_row(taken: _Taken, signal: Signal) -> SignalRow:
         strength=signal.strength,
         value_names=signal.rule.value_names,
         values=signal.values,
-        source_kind=int(columns.source_kind[row]),  # type: ignore[arg-type]
+        source_kind=int(columns.source_kind[row]),
         replay_shift=int(columns.replay_shift[row]),
     )
