@@ -26,6 +26,11 @@ _KERNEL_BYTES = 256 << 10
 _WRITE_HIGH_BYTES = 256 << 10
 _WRITE_LOW_BYTES = 64 << 10
 
+#: How long a client that is being closed may take to read what it was sent.
+_LINGER_S = 5.0
+#: RFC 6455: the payload of a close frame is at most 125 bytes, two of them the code.
+_MOST_REASON_BYTES = 123
+
 _DATA = (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION)
 _CONNECTED = CONNECTIONS.labels("websocket")
 
@@ -35,6 +40,7 @@ class _Socket:
 
     def __init__(self, transport: picows.WSTransport) -> None:
         self._transport = transport
+        self._below = transport.underlying_transport
         self.paused = False
 
     def is_writable(self) -> bool:
@@ -43,12 +49,17 @@ class _Socket:
 
     def send(self, frame: bytes) -> None:
         """As Transport says."""
-        self._transport.send(picows.WSMsgType.TEXT, frame)
+        # A client that vanished is closing before it counts as disconnected.
+        if not self._below.is_closing():
+            self._transport.send(picows.WSMsgType.TEXT, frame)
 
     def close(self, code: int, reason: str) -> None:
-        """As Transport says. What waits in front of the close frame is still sent; a client that does not read is cut off."""
-        self._transport.send_close(picows.WSCloseCode(code), reason.encode()[:120])
-        self._transport.disconnect(graceful=not self.paused)
+        """As Transport says. What was sent before is still delivered, if the client reads it soon."""
+        if self._below.is_closing():
+            return
+        self._transport.send_close(picows.WSCloseCode(code), reason.encode("ascii", "replace")[:_MOST_REASON_BYTES])
+        self._transport.disconnect()
+        asyncio.get_running_loop().call_later(_LINGER_S, self._below.abort)
 
 
 class _Listener(picows.WSListener):
@@ -74,7 +85,7 @@ class _Listener(picows.WSListener):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type is picows.WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            transport.send_close(picows.WSCloseCode.OK)
             transport.disconnect()
         elif frame.msg_type in _DATA and self._connection is not None:
             self._on_part(self._connection, frame)
