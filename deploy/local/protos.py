@@ -6,6 +6,7 @@ Run as `python -m deploy.local.protos`. Does nothing, quickly, when nothing chan
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 import subprocess
@@ -43,6 +44,7 @@ def generate(repository: Path = REPOSITORY) -> bool:
         _run_protoc(repository / "protos", sources, staging, plugin)
         (staging / _STAMP).write_text(json.dumps({"digest": digest, "typed": plugin is not None}))
         _replace(out, staging, Path(staging_name) / "old")
+    _make_importable(out)
     return True
 
 
@@ -91,6 +93,13 @@ def _replace(out: Path, new: Path, grave: Path) -> None:
             grave.rename(out)
         raise
     shutil.rmtree(grave, ignore_errors=True)
+
+
+def _make_importable(out: Path) -> None:
+    # Python leaves out of sys.path what did not exist when it started, and on a fresh clone `gen/` did not.
+    if str(out) not in sys.path:
+        sys.path.append(str(out))
+    importlib.invalidate_caches()
 
 
 def main() -> int:

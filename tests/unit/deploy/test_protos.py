@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.local.errors import SetupError
 from deploy.local.protos import DESCRIPTOR_SET, generate
+from deploy.local.settings import REPOSITORY
 
 PROTO = 'syntax = "proto3";\n// A test.\npackage signalbox.demo.v1;\nimport "google/api/annotations.proto";\nmessage Demo { int64 number = 1; }\n'
 
@@ -18,6 +21,14 @@ def clone(tmp_path: Path) -> Path:
     proto.parent.mkdir(parents=True)
     proto.write_text(PROTO)
     return tmp_path
+
+
+def test_on_a_fresh_clone_the_stubs_can_be_imported_at_once(clone: Path) -> None:
+    code = "import sys; from pathlib import Path; from deploy.local.protos import generate; generate(Path(sys.argv[1])); from signalbox import fresh_pb2"
+    proto = clone / "protos" / "signalbox" / "fresh.proto"
+    proto.write_text('syntax = "proto3";\nmessage Fresh { int64 number = 1; }\n')
+    result = subprocess.run([sys.executable, "-c", code, str(clone)], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_generates_once_and_again_after_a_change(clone: Path) -> None:
