@@ -65,7 +65,7 @@ def stack_steps(settings: StackSettings, repository: Path) -> list[Step]:
     steps = [
         # Without it every process would compile the same modules at the same time at its first start.
         Step("bytecode", [python, "-m", "compileall", "-q", *code], sources(*code)),
-        *(Step(f"kernels of {name}", [python, "-m", "deploy.local.warm_up", name], sources("services")) for name in KERNEL_MODULES),
+        *(Step(name, [python, "-m", "deploy.local.warm_up", module], sources("services")) for name, module in KERNEL_MODULES.items()),
         Step(
             "session tables",
             [python, "-m", "services.prices.sessions", "--build"],

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import sys
 
-#: Modules with kernels; each has a function `warm_up()`.
-KERNEL_MODULES = ("services.prices.bars", "services.analysis.engine")
+#: What is compiled, and the module that does it by its function `warm_up()`.
+KERNEL_MODULES = {"bar kernels": "services.prices.bars", "indicator kernels": "services.analysis.engine"}
 
 
 def main() -> int:
     """Warm up the modules that were named, all when none was."""
-    for name in sys.argv[1:] or KERNEL_MODULES:
+    for name in sys.argv[1:] or KERNEL_MODULES.values():
         importlib.import_module(name).warm_up()
     return 0
 
