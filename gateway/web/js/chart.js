@@ -10,6 +10,8 @@ import { THEME } from "./theme.js";
 
 //: With more changes than this in one frame (a tab that was hidden), drawing everything anew is cheaper.
 const MANY = 240;
+//: Final bars of quiet seconds come after the forming bar of a later one, some times a second in a fast replay: they wait this long for each other.
+const INSERT_MS = 400;
 const RIGHT_OFFSET = 6;
 
 const seconds = (ms) => Math.floor(ms / 1000);
@@ -50,6 +52,7 @@ export class ChartView {
   #lines;
   #market;
   #drawnLast = 0;
+  #setAllAt = -Infinity;
   #fresh = true;
   #digits = 2;
   #hovered = null;
@@ -148,21 +151,23 @@ export class ChartView {
     const { series } = this.#market;
     if (!series) return;
     const changes = series.dirtyBars.size + series.dirtyValues.size;
-    if (series.needsReset || changes > MANY) this.#setAll();
+    const waited = performance.now() - this.#setAllAt > INSERT_MS;
+    if (series.needsReset || changes > MANY || (series.inserted.size > 0 && waited)) this.#setAll();
     else if (changes > 0) this.#update(series);
+    if (series.inserted.size > 0) this.askDraw();
     this.#listeners.onDrawn();
   }
 
   #update(series) {
     for (const t of [...series.dirtyBars].sort((a, b) => a - b)) {
       const bar = series.at(t);
-      if (!bar) continue;
+      if (!bar || series.inserted.has(t)) continue;
       this.#candles.update(candle(bar), t < this.#drawnLast);
       this.#volume.update(column(bar), t < this.#drawnLast);
       this.#drawnLast = Math.max(this.#drawnLast, t);
     }
     this.#lines.update(series);
-    series.drawn();
+    series.drawn(false);
   }
 
   #setAll() {
@@ -174,7 +179,8 @@ export class ChartView {
     this.#volume.setData(series.bars.map(column));
     this.#lines.setAll(series);
     this.#drawnLast = series.last?.t ?? 0;
-    series.drawn();
+    series.drawn(true);
+    this.#setAllAt = performance.now();
     this.drawMarks();
     if (series.bars.length === 0) return;
     if (this.#fresh) scale.applyOptions({ barSpacing: this.narrow ? 5 : 7 });

@@ -18,6 +18,8 @@ export class BarSeries {
   /** Times of what changed since the chart last drew, or everything. */
   dirtyBars = new Set();
   dirtyValues = new Set();
+  /** Times of bars that came after a later one: the chart can only take these with all others anew. */
+  inserted = new Set();
   needsReset = true;
 
   constructor(symbol, interval) {
@@ -71,7 +73,7 @@ export class BarSeries {
       this.dirtyBars.add(bar.t);
     } else {
       this.bars.splice(place, 0, bar);
-      this.needsReset = true;
+      this.inserted.add(bar.t);
     }
     this.#trim();
     return true;
@@ -102,9 +104,11 @@ export class BarSeries {
     this.needsReset = true;
   }
 
-  drawn() {
+  /** What changed was drawn; `all` when everything was drawn anew. */
+  drawn(all) {
     this.dirtyBars.clear();
     this.dirtyValues.clear();
-    this.needsReset = false;
+    if (all) this.inserted.clear();
+    if (all) this.needsReset = false;
   }
 }
