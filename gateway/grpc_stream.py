@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,12 +17,18 @@ from gateway.hub.proto_requests import parse_proto
 from gateway.hub.requests import BadRequest
 from gateway.metrics import CONNECTIONS
 from services.runtime.errors import ResourceExhausted, SignalboxError, Unavailable
+from services.runtime.logging import get_logger
+from services.runtime.metrics import UNEXPECTED_ERRORS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = edge.DESCRIPTOR.services_by_name["SubscriptionService"].full_name
 
+#: WebSocket close code; a gRPC client sees UNAVAILABLE.
+_INTERNAL_ERROR = 1011
+
+_log = get_logger("hub")
 _CONNECTED = CONNECTIONS.labels("grpc")
 
 
@@ -76,6 +83,7 @@ class SubscriptionService:
         connection = self._hub.connect(ProtoCodec(), stream)
         _CONNECTED.inc()
         reading = asyncio.create_task(self._read(connection, requests))
+        reading.add_done_callback(partial(self._on_read_end, connection))
         try:
             while True:
                 yield await stream.next_frame()
@@ -93,6 +101,13 @@ class SubscriptionService:
                 self._hub.handle(connection, parse_proto(request))
             except BadRequest as error:
                 self._hub.refuse(connection, error)
+
+    def _on_read_end(self, connection: Connection, reading: asyncio.Task[None]) -> None:
+        if reading.cancelled() or (error := reading.exception()) is None:
+            return
+        UNEXPECTED_ERRORS.labels("subscribe").inc()
+        _log.error("a request could not be handled", error=str(error), exc_info=error)
+        connection.close(_INTERNAL_ERROR, "internal error", "error")
 
 
 def add_subscription_service(service: SubscriptionService, server: grpc.aio.Server) -> None:

@@ -50,7 +50,7 @@ class GatewaySettings(RuntimeSettings):
     """Pairs of a symbol and a channel at an interval, per client."""
     max_queue_bytes: int = Field(8 << 20, ge=1 << 20, validation_alias="SIGNALBOX_HUB_MAX_QUEUE_BYTES")
     """What may wait for one client, bytes; over it the client is disconnected."""
-    drain_seconds: float = Field(1.0, ge=0.0, le=5.0, validation_alias="SIGNALBOX_HUB_DRAIN_SECONDS")
+    drain_seconds: float = Field(1.0, ge=0.0, le=3.0, validation_alias="SIGNALBOX_HUB_DRAIN_SECONDS")
     """Time between `going_away` and the end of the connections, seconds."""
 
     def limits(self) -> Limits:

@@ -25,8 +25,10 @@ from gateway.web_server import start_web_server
 from gateway.ws import start_websocket_server
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.grpc_client import channel
+from services.runtime.kafka import BrokerCheck, make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
+from services.runtime.topics import BARS
 
 _log = get_logger("gateway")
 
@@ -60,10 +62,15 @@ class _Gateway:
         """Listen first, so that a port in use is found at once and the state can be asked for; then read what is there."""
         self.lifecycle.ops.add_ready_check("hub", self.source.check_ready)
         self.lifecycle.ops.add_live_check("hub", self.source.check_alive)
+        broker = BrokerCheck(make_producer(self.settings.kafka_bootstrap_servers), BARS.name)
+        self.lifecycle.ops.add_ready_check("kafka", broker)
         self.lifecycle.on_stop(self.source.stop)
         await self._start_grpc()
         await self._start_doors()
         self.lifecycle.spawn(_beat(self.hub, self.clock), "heartbeat")
+        self.lifecycle.spawn(self._load(), "load")
+
+    async def _load(self) -> None:
         await self.source.start()
         _log.info("ready", grpc=self.settings.gateway_port, web=self.settings.web_port, websocket=self.settings.ws_port)
 
@@ -127,8 +134,8 @@ async def _beat(hub: Hub, clock: Clock) -> None:
 
 
 async def _say_goodbye(hub: Hub, clock: Clock, seconds: float) -> None:
+    hub.say_goodbye("the server is about to stop", random.randint(*_RECONNECT_MS))
     if hub.connections:
-        hub.say_goodbye("the server is about to stop", random.randint(*_RECONNECT_MS))
         await clock.sleep(seconds)
     hub.close_all()
 

@@ -136,7 +136,8 @@ async def start_websocket_server(hub: Hub, host: str, port: int, not_ready: Call
             listener,
             host,
             port,
-            max_frame_size=MAX_REQUEST_BYTES,
+            # Above our own limit, so that a frame a little too big is answered with its reason; beyond this the library hangs up.
+            max_frame_size=4 * MAX_REQUEST_BYTES,
             # A client that vanished without a word is noticed.
             enable_auto_ping=True,
             auto_ping_idle_timeout=30,

@@ -34,6 +34,7 @@ class Source:
         self._handover = Handover(asyncio.get_running_loop(), take)
         self._history = TopicReader(bootstrap, _HISTORY, self._on_records, on_failure=on_failure)
         self._live: TopicReader | None = None
+        self._loaded = False
 
     async def start(self) -> None:
         """Begin to read; returns when everything that was there has been taken over. Raises Unavailable, ReaderFailed."""
@@ -46,12 +47,13 @@ class Source:
         self._live.start()
         await self._live.wait_caught_up()
         await self._taken_over()
+        self._loaded = True
 
     def check_ready(self) -> str | None:
         """For OpsServer: whether everything is read, and reading goes on."""
         if self._live is None:
             return self._history.check_ready() or "ticks and forming bars are not read yet"
-        return self._history.check_ready() or self._live.check_ready()
+        return self._history.check_ready() or self._live.check_ready() or (None if self._loaded else "rows are still being taken over")
 
     def check_alive(self) -> str | None:
         """For OpsServer: whether the readers run."""

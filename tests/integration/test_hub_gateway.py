@@ -194,6 +194,10 @@ async def test_a_frame_that_is_too_big_ends_only_its_connection(gateway: Gateway
     while message.type is aiohttp.WSMsgType.TEXT:
         message = await client.socket.receive(timeout=10)
     assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert client.socket.close_code == 1009
+    huge = await connected(gateway, http)
+    await huge.socket.send_str("x" * (1 << 20))
+    assert (await huge.socket.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT
     await connected(gateway, http)
 
 
