@@ -1,11 +1,9 @@
 """`signalbox replay FILE`: any CSV or Parquet file of trades through the same way as every other tick.
 
-`replay_file` does the work, `main` is its command line without colours; both end with everything acknowledged by the broker.
+`replay_file` does the work, `main` its command line; both end with everything acknowledged by the broker.
 """
 
-import argparse
 import asyncio
-import json
 import re
 import signal
 import sys
@@ -13,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from services.prices.feeds.errors import DataUnreadable
-from services.prices.feeds.file_columns import by_position, find_columns, parse_columns
+from services.prices.feeds.file_columns import by_position, find_columns
 from services.prices.feeds.file_feed import FileFeed
 from services.prices.feeds.file_rows import BadRow, RowReader
 from services.prices.feeds.file_source import FileSource, open_source
@@ -25,13 +23,12 @@ from services.prices.feeds.outbox import Outbox
 from services.prices.feeds.ports import NS, WEEK_NS, Stored
 from services.prices.feeds.position import LogTail
 from services.prices.feeds.runner import send_ticks
-from services.prices.instruments import MAX_DIGITS, Instrument, instrument_of
+from services.prices.instruments import Instrument, instrument_of
 from services.prices.sequencer import Sequencer
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.errors import InvalidArgument, SignalboxError
+from services.runtime.errors import InvalidArgument
 from services.runtime.headers import record_headers
 from services.runtime.kafka import KafkaPublisher, make_producer
-from services.runtime.settings import RuntimeSettings, load_settings
 from services.runtime.telemetry import new_traceparent
 from services.runtime.topics import TICKS
 
@@ -42,8 +39,6 @@ _LOOK_BACK_RECORDS = 100_000
 _BAD_ROWS_KEPT = 100
 _BAD_ROWS_SHOWN = 20
 _DELIVERY_TIMEOUT_MS = 30_000
-#: A year in five minutes; above it, all at once is meant.
-_FASTEST = 100_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,70 +227,11 @@ def _what_is_stored(options: ReplayOptions, source: str) -> tuple[Stored, dict[s
     return latest, floors
 
 
-def parse_speed(text: str) -> float:
-    """`60`, `60x` or `max`. Raises InvalidArgument."""
-    if text == "max":
-        return float("inf")
-    try:
-        speed = float(text.removesuffix("x"))
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed <= _FASTEST:
-        raise InvalidArgument("speed", text, f"a number above 0 and at most {_FASTEST:g}, or max")
-    return speed
-
-
-def parse_digits(text: str) -> tuple[int, int]:
-    """`2,0`: decimal digits of prices and of sizes. Raises InvalidArgument."""
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) <= MAX_DIGITS for part in parts):
-        raise InvalidArgument("digits", text, f"two numbers 0 to {MAX_DIGITS}, as in 2,0")
-    return int(parts[0]), int(parts[1])
-
-
-def parse_zone(text: str) -> ZoneInfo:
-    """`America/New_York`. Raises InvalidArgument."""
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidArgument("tz", text, "a name of the time zone database, as in America/New_York") from error
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("signalbox replay", description="Replays a file of trades (CSV, also gzipped, or Parquet).")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--symbol", help="symbol of all rows, ticker dot MIC")
-    parser.add_argument("--speed", default="max", help="event seconds for each second (60, 60x), or max")
-    parser.add_argument("--columns", default="", help="ts=NAME,price=NAME,size=NAME,seq=NAME,symbol=NAME; numbers for a file without names")
-    parser.add_argument("--tz", help="zone of times that carry none")
-    parser.add_argument("--source", help="name of the feed and session")
-    parser.add_argument("--digits", help="decimal digits of prices and sizes, as in 2,0")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    return parser
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0 when the whole file was sent, 1 when not, 2 when the arguments are wrong."""
-    arguments = _parser().parse_args(argv)
-    settings = load_settings(RuntimeSettings)
-    try:
-        options = ReplayOptions(
-            path=arguments.file,
-            bootstrap=settings.kafka_bootstrap_servers,
-            partitions=settings.partitions,
-            symbol=arguments.symbol,
-            speed=parse_speed(arguments.speed),
-            columns=parse_columns(arguments.columns),
-            tz=parse_zone(arguments.tz) if arguments.tz else None,
-            source=arguments.source,
-            digits=parse_digits(arguments.digits) if arguments.digits else None,
-        )
-        summary = replay_file(options)
-    except SignalboxError as error:
-        sys.stderr.write(f"signalbox replay: {error}\n")
-        return 2 if isinstance(error, InvalidArgument) else 1
-    sys.stdout.write(json.dumps(summary.as_json(), indent=2) + "\n" if arguments.json else summary.as_text())
-    return 0 if summary.complete else 1
+    """The command line; see replay_command.py."""
+    from services.prices.feeds.replay_command import main as command
+
+    return command(argv)
 
 
 if __name__ == "__main__":
