@@ -171,13 +171,14 @@ class Feed:
         headers: list[tuple[str, str | bytes | None]] = [*record_headers(BARS.message, f"test-{self._count}")]
         self._producer.produce(BARS.name, value, partition=partition, headers=headers)
 
-    def send_all(self, parts: Sequence[Series], rows: int) -> None:
-        """All bars, `rows` of each series a record, the series of one partition together."""
+    def send_all(self, parts: Sequence[Series], rows: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
+        """All bars, `rows` of each series a record, the series of one partition together. share: which part of the records, from and to, 0 to 1."""
         by_partition: dict[int, list[Series]] = {}
         for part in parts:
             by_partition.setdefault(partition_of(part.symbol, PARTITIONS), []).append(part)
         for group in by_partition.values():
-            for start in range(0, max(len(part.ts_open) for part in group), rows):
+            starts = range(0, max(len(part.ts_open) for part in group), rows)
+            for start in starts[round(len(starts) * share[0]) : round(len(starts) * share[1])]:
                 self.send(bar_batch([(part, slice(start, start + rows)) for part in group if start < len(part.ts_open)]))
         self.flush()
 

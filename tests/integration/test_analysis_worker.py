@@ -46,7 +46,7 @@ def new_worker(bootstrap: str, tmp_path: Path) -> Iterator[NewWorker]:
 
     def start() -> Process:
         port = free_ports(1)[0]
-        env = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": str(port), "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "100"}
+        env = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": str(port), "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "300"}
         running.append(Process("services.analysis.worker", log, port, env))
         return running[-1]
 
@@ -84,14 +84,15 @@ def expected(parts: list[Series]) -> tuple[dict[tuple[str, int, int], tuple[byte
 def test_kill_nine_three_times_changes_nothing(bootstrap: str, new_worker: NewWorker, reader: Reader) -> None:
     parts, feed = some_series(), Feed(bootstrap)
     values, signals = expected(parts)
-    feed.send_all(parts, rows=3)
-    for _ in range(3):
-        worker = new_worker()
+    for round_, pause in enumerate((0.0, random.uniform(0, 0.3), random.uniform(0, 0.6))):
+        # Each worker finds new bars, so that none is killed while it has nothing to do.
+        feed.send_all(parts, rows=3, share=(round_ / 4, (round_ + 1) / 4))
         seen = len(reader.read().values)
+        worker = new_worker()
         wait_until(lambda at=seen: len(reader.read().values) > at, "some rows")  # type: ignore[misc]
-        time.sleep(random.uniform(0, 0.2))
+        time.sleep(pause)
         worker.kill()
-    assert len(reader.read().values) < len(values), "killed too late to prove anything"
+    feed.send_all(parts, rows=3, share=(3 / 4, 1))
     new_worker()
     wait_until(lambda: len(reader.read().values) >= len(values), "all rows")
     written = reader.read()
