@@ -253,11 +253,13 @@ def bars(symbol: str, interval: Interval = "1m", last: Last = 20, as_json: AsJso
 def _show_bars(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table("opens (UTC)", "open", "high", "low", "close", "volume", "vwap", "trades", "source", box=None)
+    table = Table(box=None)
+    for name in ("opens (UTC)", "open", "high", "low", "close", "volume", "vwap", "trades", "source"):
+        table.add_column(name, no_wrap=True)
     for each in rows:
         prices = [f"{each.get(name, 0):g}" for name in ("open", "high", "low", "close", "volume")]
         vwap = f"{each['vwap']:g}" if "vwap" in each else "-"
-        table.add_row(each["ts_open"], *prices, vwap, str(each.get("trade_count", "-")), _kind(each))
+        table.add_row(_short_time(each["ts_open"]), *prices, vwap, str(each.get("trade_count", "-")), _kind(each))
     _console().print(table)
 
 
@@ -278,7 +280,7 @@ def _show_analysis(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     times = found.get("ts_open", [])
-    table = Table("", *(time.removesuffix("T00:00:00Z") for time in times), box=None)
+    table = Table("", *map(_short_time, times), box=None)
     table.add_row("close", *(f"{value:g}" for value in found.get("close", [])))
     for series in found.get("indicators", []):
         table.add_row(series["name"], *("-" if value == "NaN" else f"{value:.6g}" for value in series["values"]))
@@ -287,6 +289,11 @@ def _show_analysis(found: dict[str, Any]) -> None:
     console.print(table)
     for signal in found.get("signals", []):
         console.print(f"{signal['ts_close']}  {signal['type']}  at {signal['price']:g}", highlight=False)
+
+
+def _short_time(text: str) -> str:
+    """`2013-09-17T12:33:00Z` -> `2013-09-17 12:33:00`, as much as a column has room for."""
+    return text.replace("T", " ").removesuffix("Z")
 
 
 def _kind(found: dict[str, Any]) -> str:
