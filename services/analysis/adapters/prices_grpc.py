@@ -1,5 +1,6 @@
 """The prices service: bars over StreamBars, and whether it is there."""
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -18,6 +19,8 @@ from services.runtime.errors import InvalidArgument, NotFound, SignalboxError, U
 _NS = 10**9
 #: Between two questions, and for an answer.
 _HEALTH_INTERVAL_S, _HEALTH_TIMEOUT_S = 1.0, 1.0
+#: Bars that are read in less than a millisecond.
+_FEW_BARS = 200
 _INTERVALS = {1: market_pb2.INTERVAL_1S, 60: market_pb2.INTERVAL_1M, 86400: market_pb2.INTERVAL_1D}
 _NAMES = {1: "1s", 60: "1m", 86400: "1d"}
 
@@ -38,7 +41,7 @@ class PricesBars:
         try:
             async for response in self._stub.StreamBars(request, timeout=self._timeout_s):
                 origin_ns = _ns(response.origin_ts)
-                parts.append(_history(response.bars))
+                parts.append(await _read(response.bars))
         except grpc.aio.AioRpcError as error:
             raise _mapped(error, symbol, interval_s) from error
         if not parts:
@@ -53,6 +56,11 @@ def _mapped(error: grpc.aio.AioRpcError, symbol: str, interval_s: int) -> Signal
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidArgument("symbol", symbol, f"one that the prices service takes ({detail})")
     return Unavailable("prices", f"{error.code().name}: {detail}")
+
+
+async def _read(bars: Sequence[market_pb2.Bar]) -> History:
+    """On the event loop for the few new bars of a known series; in a thread for a part of a whole one, as sixteen of them in a row would hold the loop up."""
+    return _history(bars) if len(bars) <= _FEW_BARS else await asyncio.to_thread(_history, bars)
 
 
 def _history(bars: Sequence[market_pb2.Bar]) -> History:
