@@ -72,6 +72,7 @@ class _Gateway:
 
     async def _load(self) -> None:
         await self.source.start()
+        self.intake.is_live = True
         _log.info("ready", grpc=self.settings.gateway_port, web=self.settings.web_port, websocket=self.settings.ws_port)
 
     async def _start_grpc(self) -> None:

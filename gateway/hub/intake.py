@@ -28,6 +28,8 @@ class Intake:
         self._rows, self._ticks = rows, ticks
         self.tick_rate = Rate(clock)
         """Ticks a second, all sources."""
+        self.is_live = False
+        """What comes is new, so that the time it took says something."""
 
     def take(self, block: Block) -> None:
         """One block. Rows whose identity was seen before are left out."""
@@ -105,5 +107,5 @@ class Intake:
         return -1 if final is None or final.history is None else cast(BarHistory, final.history).newest
 
     def _observe(self, ts_recv: int) -> None:
-        if ts_recv:
+        if ts_recv and self.is_live:
             DELIVERY_SECONDS.observe(max(0, self._clock.now_ns() - ts_recv) / 1e9)
