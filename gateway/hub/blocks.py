@@ -15,6 +15,7 @@ from services.runtime.columns import BarColumns, InstrumentRef, decode_bars, dec
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.kafka import Record
+from services.runtime.telemetry import is_sampled
 from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
 
 MOST_ROWS = 500
@@ -22,6 +23,14 @@ MOST_ROWS = 500
 
 #: A symbol's and an interval's part in the number of a series within a batch.
 _SYMBOL_STEP = 1_000_000
+
+
+class Place(NamedTuple):
+    """Where a record is."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 class Block(NamedTuple):
@@ -38,13 +47,16 @@ class Block(NamedTuple):
     """Rows of signals."""
     traceparent: str | None = None
     """Trace context of the record."""
+    place: Place | None = None
+    """Where the record was read, if its trace is recorded."""
 
 
 def blocks_of(record: Record) -> list[Block]:
     """The rows of a record. Raises BadRecord."""
     decode = _DECODERS[record.topic]
     traceparent = read_headers(record.headers).traceparent
-    return [part._replace(traceparent=traceparent) for block in decode(record.value) for part in _parts(block)]
+    place = Place(record.topic, record.partition, record.offset) if is_sampled(traceparent) else None
+    return [part._replace(traceparent=traceparent, place=place) for block in decode(record.value) for part in _parts(block)]
 
 
 def _parts(block: Block) -> Iterator[Block]:

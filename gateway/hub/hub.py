@@ -7,6 +7,7 @@ from functools import partial
 from gateway.hub.cache import UpdateCache
 from gateway.hub.codecs import Codec
 from gateway.hub.connection import GOING_AWAY, Connection, Past, Traffic, Transport
+from gateway.hub.deliveries import Deliveries
 from gateway.hub.history import History
 from gateway.hub.limits import Limits
 from gateway.hub.rates import Rate
@@ -57,6 +58,8 @@ class Hub:
         self._flushed_ns = 0
         self._cache = UpdateCache()
         self._traffic = Traffic()
+        self.deliveries = Deliveries(clock)
+        """Spans of what goes out."""
         self.message_rate = Rate(clock)
         """Messages a second, to all clients."""
         self.draining = False
@@ -179,6 +182,7 @@ class Hub:
                 self.disconnect(connection)
             elif not connection.is_idle() and connection.transport.is_writable():
                 self.wake(connection)
+        self.deliveries.end()
         self._count_traffic()
         FLUSH_SECONDS.observe((self._clock.monotonic_ns() - began) / 1e9)
 

@@ -24,6 +24,7 @@ class Intake:
         if min(rows, ticks) < MOST_ROWS:
             raise ValueError(f"rows, ticks: expected >= {MOST_ROWS}, was {rows} and {ticks}")
         self._hub = hub
+        self._deliveries = hub.deliveries
         self._clock = clock
         self._rows, self._ticks = rows, ticks
         self.tick_rate = Rate(clock)
@@ -70,6 +71,7 @@ class Intake:
             if row.ts_open > newest_final:
                 series.forming = Update(block.key, row, block.traceparent)
                 self._hub.publish(series, series.forming)
+                self._deliveries.note(block, 1, len(series.subscribers))
         self._observe(int(block.ints[-1, BarRow._fields.index("ts_recv")]))
 
     def _take_indicators(self, series: Series, block: Block) -> None:
@@ -90,6 +92,7 @@ class Intake:
         if fresh < rows:
             DUPLICATES.labels(block.key.channel.key).inc(rows - fresh)
         if series.subscribers:
+            self._deliveries.note(block, fresh, len(series.subscribers))
             end = history.count()
             self._publish(series, (Update(block.key, history.row(number), block.traceparent) for number in range(end - fresh, end)))
 

@@ -17,6 +17,7 @@ from services.runtime.columns import BarColumns, IndicatorColumns, decode_bars, 
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.telemetry import annotate
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
 
 #: Rows in one output record: about 3 MiB of values, where a record may have 8 MiB. Fixed, because the cut must be the same in every run.
@@ -63,6 +64,7 @@ class AnalysisProcessor:
         if not len(rows):
             return []
         taken = self._feed(columns, rows)
+        annotate({"signalbox.bars": len(taken.rows), "signalbox.symbols": len(columns.instruments), "signalbox.signals": len(taken.signals)})
         outputs = [*_indicator_outputs(record, taken), *_signal_outputs(record, taken)]
         metrics.PROCESS_SECONDS.observe(perf_counter() - begin)
         return outputs

@@ -17,7 +17,7 @@ from services.runtime.clock import Clock
 from services.runtime.columns import InstrumentRef, TickColumns, encode_ticks
 from services.runtime.headers import record_headers
 from services.runtime.partitions import partition_of
-from services.runtime.telemetry import current_traceparent, new_traceparent
+from services.runtime.record_spans import sending
 from services.runtime.topics import TICKS
 
 Int64Array = NDArray[np.int64]
@@ -162,9 +162,10 @@ class Sequencer:
         )
 
     async def _send(self, partition: int, columns: TickColumns) -> None:
-        source, traceparent = self._outbox.source, current_traceparent() or new_traceparent()
-        headers = record_headers("TickBatch", f"{source}/{partition}/{_identity(columns)}", traceparent, feed=source)
-        await self._outbox.send(TICKS.name, partition, encode_ticks(columns), headers, len(columns))
+        source = self._outbox.source
+        with sending(TICKS.name, partition, rows=len(columns), symbols=len(columns.instruments)) as traceparent:
+            headers = record_headers("TickBatch", f"{source}/{partition}/{_identity(columns)}", traceparent, feed=source)
+            await self._outbox.send(TICKS.name, partition, encode_ticks(columns), headers, len(columns))
 
 
 def _used_symbols(rows: TickRows) -> tuple[tuple[str, ...], UInt32Array]:

@@ -11,6 +11,7 @@ from signalbox.events.v1.bar_batch_pb2 import Snapshot
 from signalbox.events.v1.tick_batch_pb2 import Instrument, LateReason
 
 from services.prices import worker_metrics as metrics
+from services.prices.bar_links import BarLinks
 from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Progress
 from services.prices.sessions import SessionTable
 from services.runtime import topics
@@ -38,6 +39,7 @@ class PricesProcessor:
         self._snapshots_at_ns = 0
         self._placed: set[str] = set()
         self._last: InputRecord | None = None
+        self._links = BarLinks()
 
     def restore(self, state: bytes) -> None:
         """Take over a state made by `snapshot`."""
@@ -55,6 +57,7 @@ class PricesProcessor:
         metrics.ENGINE_SECONDS.inc(time.perf_counter() - begin)
         self._last = record
         self._count(ticks, progress)
+        self._links.note(ticks, progress.bars)
         outputs = []
         if progress.bars is not None:
             for part, bars in enumerate(_bar_parts(progress.bars)):

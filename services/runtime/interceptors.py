@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,12 +16,13 @@ from google.protobuf import any_pb2, message
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
 
 from services.runtime import errors
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.logging import get_logger
 from services.runtime.metrics import GRPC_HANDLED, GRPC_IN_FLIGHT, GRPC_SECONDS, GRPC_STARTED, UNEXPECTED_ERRORS
-from services.runtime.telemetry import span_from
+from services.runtime.telemetry import is_traceparent, span_from
 
 #: Seconds that a unary call may take when its client sets no deadline: an answer later than this helps nobody.
 DEFAULT_DEADLINE_S = 30.0
@@ -34,6 +35,9 @@ _CODES: tuple[tuple[type[errors.SignalboxError], int], ...] = (
     (errors.ResourceExhausted, code_pb2.RESOURCE_EXHAUSTED),
     (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
 )
+
+#: What counts as this side's error; the rest is the caller's.
+_SERVER_ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
 _log = get_logger("grpc")
 
@@ -107,7 +111,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _single(self, method: str, behaviour: Callable[..., Any], *, limited: bool) -> Callable[..., Any]:
         async def call(request: Any, context: Context) -> Any:
-            async with self._around(method, context):
+            async with self._around(method, context, streams=not limited):
                 if limited and context.time_remaining() is None:
                     return await self._within_limit(behaviour(request, context))
                 return await behaviour(request, context)
@@ -123,24 +127,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
         async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._around(method, context):
+            async with self._around(method, context, streams=True):
                 async for response in behaviour(request, context):
                     yield response
 
         async def write(request: Any, context: Context) -> None:
-            async with self._around(method, context):
+            async with self._around(method, context, streams=True):
                 await behaviour(request, context)
 
         return generate if inspect.isasyncgenfunction(behaviour) else write
 
     @asynccontextmanager
-    async def _around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _around(self, method: str, context: Context, *, streams: bool) -> AsyncIterator[None]:
         GRPC_STARTED.labels(method).inc()
         GRPC_IN_FLIGHT.labels(method).inc()
         began = self._clock.monotonic_ns()
         code = "UNKNOWN"
         try:
-            with span_from(_traceparent(context), method):
+            with _span(method, context, streams) as span:
                 try:
                     yield
                 except errors.SignalboxError as error:
@@ -149,6 +153,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     raise
                 except Exception as error:  # noqa: BLE001 - the edge of the process
                     await _abort_unexpected(method, context, error)
+                finally:
+                    _describe(span, method, context)
             code = _code_name(context)
         except grpc.aio.AbortError:
             code = _code_name(context)
@@ -173,6 +179,24 @@ async def _abort_unexpected(method: str, context: Context, error: Exception) -> 
     UNEXPECTED_ERRORS.labels("grpc").inc()
     _log.error("rpc failed", method=method, error=str(error), exc_info=error)
     await context.abort_with_status(rpc_status.to_status(status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")))
+
+
+def _span(method: str, context: Context, streams: bool) -> AbstractContextManager[Span]:
+    """The span of a call. A stream has none unless its client gives a context: what it carries over hours would be one trace."""
+    parent = _traceparent(context)
+    if streams and not is_traceparent(parent):
+        return nullcontext(INVALID_SPAN)
+    return span_from(parent, method.removeprefix("/"), SpanKind.SERVER)
+
+
+def _describe(span: Span, method: str, context: Context) -> None:
+    if span.is_recording():
+        code = _code_name(context)
+        service, _, name = method.removeprefix("/").rpartition("/")
+        number = grpc.StatusCode[code].value[0] if code in grpc.StatusCode.__members__ else grpc.StatusCode.UNKNOWN.value[0]
+        span.set_attributes({"rpc.system": "grpc", "rpc.service": service, "rpc.method": name, "rpc.grpc.status_code": number})
+        if code in _SERVER_ERRORS:
+            span.set_status(StatusCode.ERROR, code)
 
 
 def _traceparent(context: Context) -> str | None:

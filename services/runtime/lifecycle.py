@@ -14,7 +14,7 @@ from services.runtime.logging import configure_logging, get_logger
 from services.runtime.metrics import UNEXPECTED_ERRORS
 from services.runtime.ops import OpsServer
 from services.runtime.settings import RuntimeSettings
-from services.runtime.telemetry import configure_tracing
+from services.runtime.telemetry import configure_tracing, end_tracing
 
 #: From SIGTERM to the end; the supervisor and Kubernetes wait longer than this before they kill.
 DRAIN_SECONDS = 10.0
@@ -104,6 +104,7 @@ def run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycle], Awa
     configure_logging(process, settings)
     configure_tracing(process)
     code = uvloop.run(_run(process, settings, main))
+    end_tracing()
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: a non-daemon thread of a library that hangs would keep a drained process alive.

@@ -16,7 +16,7 @@ from services.runtime.errors import BadRecord
 from services.runtime.headers import record_headers
 from services.runtime.kafka import Publisher, Record
 from services.runtime.logging import get_logger
-from services.runtime.telemetry import current_traceparent
+from services.runtime.record_spans import sending
 from services.runtime.topics import TICKS
 
 _log = get_logger("kafka")
@@ -33,8 +33,9 @@ class KafkaTickSink:
 
     async def send(self, partition: int, batch: TickColumns) -> "asyncio.Future[int]":
         """As TickSink says."""
-        headers = record_headers("TickBatch", f"{self._run}-{next(self._count)}", current_traceparent(), feed=batch.source)
-        return await self._publisher.publish(TICKS.name, partition, encode_ticks(batch), headers)
+        with sending(TICKS.name, partition, rows=len(batch), symbols=len(batch.instruments)) as traceparent:
+            headers = record_headers("TickBatch", f"{self._run}-{next(self._count)}", traceparent, feed=batch.source)
+            return await self._publisher.publish(TICKS.name, partition, encode_ticks(batch), headers)
 
 
 class BarFeed:

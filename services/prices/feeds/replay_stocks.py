@@ -20,7 +20,7 @@ from services.runtime.clock import Clock
 from services.runtime.columns import MAX_TIME_NS, BarColumns, InstrumentRef, encode_bars
 from services.runtime.headers import record_headers
 from services.runtime.partitions import partition_of
-from services.runtime.telemetry import new_traceparent
+from services.runtime.record_spans import sending
 from services.runtime.topics import BARS
 
 Rows = NDArray[np.intp]
@@ -103,8 +103,9 @@ class BarWriter:
         for partition in np.unique(of_row):
             columns = self._columns(step.rows[of_row == partition], step.shift)
             identity = f"{self._outbox.source}/{partition}/{columns.ts_open[0]}-{columns.ts_open[-1]}"
-            headers = record_headers("BarBatch", identity, new_traceparent(), feed=self._outbox.source)
-            await self._outbox.send(BARS.name, int(partition), encode_bars(columns), headers, len(columns))
+            with sending(BARS.name, int(partition), rows=len(columns), symbols=len(columns.instruments)) as traceparent:
+                headers = record_headers("BarBatch", identity, traceparent, feed=self._outbox.source)
+                await self._outbox.send(BARS.name, int(partition), encode_bars(columns), headers, len(columns))
 
     def _columns(self, rows: Rows, shift: int) -> BarColumns:
         bars, unknown = self._bars, np.full(len(rows), -1, np.int64)

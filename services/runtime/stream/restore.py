@@ -17,6 +17,7 @@ from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.pipeline import BuryRecord, PartitionPipeline
 from services.runtime.stream.records import Processor
 from services.runtime.stream.settings import StreamWorkerSettings
+from services.runtime.stream.traced import traced
 from services.runtime.topics import Topic
 
 _log = get_logger("stream")
@@ -52,7 +53,7 @@ class PartitionOpener:
 
     def open(self, partition: int, found: Found, generation: int) -> PartitionPipeline:
         """The partition as its best checkpoint left it, or from its beginning. generation: of the assignment."""
-        processor = self._make_processor(partition)
+        processor = traced(self._make_processor(partition))
         choice = found.log.choose(processor.state_version, found.input.end)
         self._report(partition, choice)
         start = found.input.begin

@@ -1,0 +1,104 @@
+"""The OpenTelemetry SDK as we set it up. Imported only where spans are recorded."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler, TraceIdRatioBased
+
+#: One trace in a hundred: at the demonstration's rate about one a second, and under a hundredth of the workers' time.
+DEFAULT_RATIO = 0.01
+
+#: The standard's names. Ours are all parent-based: a trace is decided where it begins, or it would have holes.
+_RATIO_SAMPLERS = ("traceidratio", "parentbased_traceidratio")
+_OTHER_SAMPLERS = {
+    "always_on": ALWAYS_ON,
+    "parentbased_always_on": ALWAYS_ON,
+    "always_off": ALWAYS_OFF,
+    "parentbased_always_off": ALWAYS_OFF,
+}
+
+
+def sampler_from_environment() -> Sampler:
+    """As OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say; one trace in a hundred by default. Raises ValueError."""
+    name = os.environ.get("OTEL_TRACES_SAMPLER") or "parentbased_traceidratio"
+    if name in _OTHER_SAMPLERS:
+        return ParentBased(_OTHER_SAMPLERS[name])
+    if name not in _RATIO_SAMPLERS:
+        raise ValueError(f"OTEL_TRACES_SAMPLER: expected one of {', '.join((*_RATIO_SAMPLERS, *_OTHER_SAMPLERS))}, was {name!r}")
+    return ParentBased(TraceIdRatioBased(_ratio()))
+
+
+def _ratio() -> float:
+    text = os.environ.get("OTEL_TRACES_SAMPLER_ARG") or str(DEFAULT_RATIO)
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0.0 <= ratio <= 1.0:
+        raise ValueError(f"OTEL_TRACES_SAMPLER_ARG: expected a ratio from 0 to 1, was {text!r}")
+    return ratio
+
+
+def otlp_exporter() -> SpanExporter:
+    """OTLP over gRPC; the exporter itself reads OTEL_EXPORTER_OTLP_*. Raises ValueError for another protocol."""
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
+    if protocol != "grpc":
+        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected grpc, was {protocol!r}")
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+class ChosenIds(RandomIdGenerator):
+    """Random ids, except where the caller has chosen them: the SDK has no other door for that."""
+
+    def __init__(self) -> None:
+        self._chosen = threading.local()
+
+    @contextmanager
+    def chosen(self, trace_id: int | None, span_id: int | None) -> Iterator[None]:
+        """For the span that is started inside the block, on this thread. None is random."""
+        self._chosen.trace_id, self._chosen.span_id = trace_id, span_id
+        try:
+            yield
+        finally:
+            self._chosen.trace_id = self._chosen.span_id = None
+
+    def generate_trace_id(self) -> int:
+        """As IdGenerator says."""
+        return getattr(self._chosen, "trace_id", None) or super().generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        """As IdGenerator says."""
+        return getattr(self._chosen, "span_id", None) or super().generate_span_id()
+
+
+class Recorder:
+    """What records the spans of one process and sends them, in batches and from a thread of its own."""
+
+    def __init__(self, process: str, exporter: SpanExporter) -> None:
+        self.ids = ChosenIds()
+        self._sampler = sampler_from_environment()
+        resource = Resource.create({"service.namespace": "signalbox", "service.name": process, "process.pid": os.getpid()})
+        self._provider = TracerProvider(self._sampler, resource, id_generator=self.ids)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self.tracer = self._provider.get_tracer("signalbox")
+
+    def samples(self, trace_id: int, name: str) -> bool:
+        """Whether a trace that begins here is recorded."""
+        return self._sampler.should_sample(Context(), trace_id, name).decision is Decision.RECORD_AND_SAMPLE
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        self._provider.force_flush()
+
+    def shutdown(self) -> None:
+        """Sends what waits and ends the thread."""
+        self._provider.shutdown()
