@@ -6,8 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import DecodeError
 from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 
@@ -76,8 +75,8 @@ class Ledger:
     def __init__(self, bootstrap: str, partitions: int, groups: Mapping[str, Watched]) -> None:
         self.checked = 0
         """Committed offsets that were compared."""
-        self._bootstrap, self._partitions, self._groups = bootstrap, partitions, groups
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._bootstrap, self._partitions = bootstrap, partitions
+        self._groups = groups
         self._failure: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -97,25 +96,26 @@ class Ledger:
 
     def _run(self) -> None:
         manifests = {group: Manifests(self._bootstrap, watched.checkpoints, self._partitions) for group, watched in self._groups.items()}
+        # Asked by consumers that never join; librdkafka's admin client aborts the process when the broker dies under this question.
+        askers = {group: Consumer({"bootstrap.servers": self._bootstrap, "group.id": group, "log_level": 0}) for group in self._groups}
         try:
             while not self._stop.wait(_LOOK_SECONDS):
                 for group, watched in self._groups.items():
-                    self._compare(group, watched, manifests[group])
+                    self._compare(askers[group], watched, manifests[group])
         except BaseException as error:  # noqa: BLE001 - raised again by check()
             self._failure = error
-        for each in manifests.values():
+        for each in (*manifests.values(), *askers.values()):
             each.close()
 
-    def _compare(self, group: str, watched: Watched, manifests: Manifests) -> None:
+    def _compare(self, asker: Consumer, watched: Watched, manifests: Manifests) -> None:
+        wanted = [TopicPartition(watched.input.name, partition) for partition in range(self._partitions)]
         try:
-            committed = self._committed(group, watched.input.name)
+            committed = asker.committed(wanted, timeout=5)
             manifests.read()
         except KafkaException:
             return  # the broker is away, or the group is new
-        for partition, offset in committed.items():
-            self.checked += 1
-            assert offset <= manifests.highest[partition], f"{group}/{partition}: committed {offset}, checkpoints end at {manifests.highest[partition]}"
-
-    def _committed(self, group: str, topic: str) -> dict[int, int]:
-        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=5)[group].result()
-        return {place.partition: place.offset for place in answer.topic_partitions or () if place.topic == topic and place.offset >= 0}
+        for place in committed:
+            if place.offset >= 0:
+                self.checked += 1
+                highest = manifests.highest[place.partition]
+                assert place.offset <= highest, f"{place.topic}/{place.partition}: committed {place.offset}, checkpoints end at {highest}"

@@ -43,6 +43,9 @@ _LAST_CHECKPOINT_SECONDS = 3.0
 _LEAVE_SECONDS = 4.0
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _CHECKPOINT_SHARE = 0.1
+#: Longest pause that follows from that. A checkpoint that waited 7 s for a broker's restart was followed by none for 70 s, and then by a crash
+#: that had 70 s to repeat.
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 async def run_worker(
@@ -277,7 +280,7 @@ class StreamWorker:
         begin = self._clock.monotonic_ns()
         size = await self._polled(asyncio.ensure_future(pipeline.checkpoint()))
         took = self._clock.monotonic_ns() - begin
-        pipeline.checkpoint_due_ns = begin + max(self._settings.checkpoint_interval_ms * 1_000_000, int(took / _CHECKPOINT_SHARE))
+        pipeline.checkpoint_due_ns = begin + checkpoint_spacing_ns(took, self._settings.checkpoint_interval_ms * 1_000_000)
         if size:
             metrics.CHECKPOINTS.labels(self._topic).inc()
             metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)
@@ -292,6 +295,11 @@ class StreamWorker:
             return work.result()
         finally:
             work.cancel()
+
+
+def checkpoint_spacing_ns(took_ns: int, interval_ns: int) -> int:
+    """Nanoseconds from the beginning of a partition's checkpoint to that of its next one. took_ns: what the last one took."""
+    return max(interval_ns, min(int(took_ns / _CHECKPOINT_SHARE), took_ns + int(_LONGEST_PAUSE_SECONDS * 1e9)))
 
 
 class _TrackedProducer:
