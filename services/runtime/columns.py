@@ -9,19 +9,19 @@ Whatever is decoded was checked: equal lengths, indexes within their tables, kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 from signalbox.events.v1.analysis_batch_pb2 import IndicatorBatch
 from signalbox.events.v1.bar_batch_pb2 import BarBatch
-from signalbox.events.v1.tick_batch_pb2 import LateTicks, TickBatch
+from signalbox.events.v1.tick_batch_pb2 import Instrument, LateTicks, TickBatch
 
 from services.runtime.errors import BadRecord
+from services.runtime.wire import Memory, tag, varint, varints, with_tables_as_bytes
 
 IntColumn = NDArray[np.int64]
 IndexColumn = NDArray[np.uint32]
@@ -40,7 +40,6 @@ WEEK_NS = 7 * 86400 * 1_000_000_000
 _KINDS = (1, 3)
 _REASONS = (1, 4)
 _MAX_DIGITS = 9
-_MessageT = TypeVar("_MessageT", bound=Message)
 
 
 class InstrumentRef(NamedTuple):
@@ -144,8 +143,16 @@ _TICK_COLUMNS = ("instrument", "ts_event", "ts_recv", "price", "size", "seq")
 _BAR_TIMES = ("ts_open", "ts_close")
 _BAR_FIXED = ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "vwap", "trade_count", "replay_shift", "ts_recv")
 _BAR_COLUMNS = ("instrument", "interval", *_BAR_FIXED[:-1], "revision", "source_kind")
+_BAR_FIELDS = (*_BAR_COLUMNS, "ts_recv")
 _INDICATOR_COLUMNS = ("symbol", "interval", "ts_open", "revision", "source_kind", "origin", "replay_shift")
+_INDICATOR_FIELDS = (*_INDICATOR_COLUMNS, "values")
 _SMALL = frozenset(("instrument", "interval", "revision", "source_kind", "symbol", "reason"))
+_DTYPES = {name: np.int32 if name in {"source_kind", "reason"} else np.uint32 for name in _SMALL}
+_INTERVAL_ARRAY = np.array(INTERVALS, np.uint32)
+_INT64_MAX = 2**63 - 1
+
+
+_TickBatch, _BarBatch = with_tables_as_bytes(TickBatch, BarBatch)
 
 
 def decode_ticks(data: bytes) -> TickColumns:
@@ -153,7 +160,7 @@ def decode_ticks(data: bytes) -> TickColumns:
 
     Prices, sizes and event times are not judged here: one bad row must not cost the others.
     """
-    return _tick_columns(_parse(TickBatch, data))
+    return _tick_columns(_parse(_TickBatch, data))
 
 
 def encode_ticks(ticks: TickColumns) -> bytes:
@@ -167,13 +174,14 @@ def encode_ticks(ticks: TickColumns) -> bytes:
         replay_shift=ticks.replay_shift,
         ts_init=ticks.ts_init,
     )
-    return head.SerializeToString() + _instrument_bytes(TickBatch, ticks.instruments) + _packed(TickBatch, ticks, _TICK_COLUMNS)
+    table = _instrument_bytes(TickBatch, ticks.instruments)
+    return b"".join((head.SerializeToString(), table, *_packed(TickBatch, ticks, _TICK_COLUMNS)))
 
 
 def decode_bars(data: bytes) -> BarColumns:
     """Columns of a serialised BarBatch. Raises BadRecord."""
-    batch = _parse(BarBatch, data)
-    bars = BarColumns(_instruments(batch), **_arrays(batch, (*_BAR_COLUMNS, "ts_recv")))
+    batch = _parse(_BarBatch, data)
+    bars = BarColumns(_instruments(batch), **_arrays(batch, _BAR_FIELDS))
     _check_bars(bars)
     return bars
 
@@ -181,7 +189,7 @@ def decode_bars(data: bytes) -> BarColumns:
 def encode_bars(bars: BarColumns) -> bytes:
     """The columns as a serialised BarBatch. Raises BadRecord for columns that could not be decoded again."""
     _check_bars(bars)
-    return _instrument_bytes(BarBatch, bars.instruments) + _packed(BarBatch, bars, (*_BAR_COLUMNS, "ts_recv"))
+    return b"".join((_instrument_bytes(BarBatch, bars.instruments), *_packed(BarBatch, bars, _BAR_FIELDS)))
 
 
 def decode_indicators(data: bytes) -> IndicatorColumns:
@@ -201,13 +209,13 @@ def encode_indicators(indicators: IndicatorColumns) -> bytes:
     """The columns as a serialised IndicatorBatch. Raises BadRecord for columns that could not be decoded again."""
     _check_indicators(indicators)
     head = IndicatorBatch(symbols=indicators.symbols, names=indicators.names)
-    return head.SerializeToString() + _packed(IndicatorBatch, indicators, (*_INDICATOR_COLUMNS, "values"))
+    return b"".join((head.SerializeToString(), *_packed(IndicatorBatch, indicators, _INDICATOR_FIELDS)))
 
 
 def decode_late(data: bytes) -> LateColumns:
     """Columns of a serialised LateTicks. Raises BadRecord."""
     batch = _parse(LateTicks, data)
-    late = LateColumns(_tick_columns(batch.ticks), np.asarray(batch.reason, np.int32))
+    late = LateColumns(decode_ticks(batch.ticks.SerializeToString()), np.asarray(batch.reason, np.int32))
     _check_late(late)
     return late
 
@@ -216,10 +224,10 @@ def encode_late(late: LateColumns) -> bytes:
     """The columns as a serialised LateTicks. Raises BadRecord for columns that could not be decoded again."""
     _check_late(late)
     ticks = encode_ticks(late.ticks)
-    return _tag(LateTicks, "ticks") + _varint(len(ticks)) + ticks + _packed(LateTicks, late, ("reason",))
+    return b"".join((tag(LateTicks, "ticks"), varint(len(ticks)), ticks, *_packed(LateTicks, late, ("reason",))))
 
 
-def _tick_columns(batch: TickBatch) -> TickColumns:
+def _tick_columns(batch: Any) -> TickColumns:
     ticks = TickColumns(
         batch.source,
         batch.source_kind,
@@ -234,7 +242,7 @@ def _tick_columns(batch: TickBatch) -> TickColumns:
     return ticks
 
 
-def _parse(message: type[_MessageT], data: bytes) -> _MessageT:
+def _parse(message: Any, data: bytes) -> Any:
     try:
         return message.FromString(data)
     except DecodeError as error:
@@ -242,26 +250,46 @@ def _parse(message: type[_MessageT], data: bytes) -> _MessageT:
 
 
 def _arrays(batch: Message, names: Sequence[str]) -> dict[str, Any]:
-    return {name: np.array(getattr(batch, name), _dtype(name)) for name in names}
-
-
-def _dtype(name: str) -> type[np.generic]:
-    if name in {"source_kind", "reason"}:
-        return np.int32
-    return np.uint32 if name in _SMALL else np.int64
+    return {name: np.array(getattr(batch, name), _DTYPES.get(name, np.int64)) for name in names}
 
 
 def _instruments(batch: Any) -> tuple[InstrumentRef, ...]:
-    return tuple([InstrumentRef(item.symbol, item.price_digits, item.size_digits) for item in batch.instruments])
+    return tuple([_REFS[entry] for entry in batch.instruments])
 
 
-@lru_cache(maxsize=1024)
-def _instrument_bytes(message: type[Message], instruments: tuple[InstrumentRef, ...]) -> bytes:
-    """The table of instruments in wire format. A feed sends the same few tables again and again, and each entry costs most of a microsecond."""
-    batch: Any = message()
-    for symbol, price_digits, size_digits in instruments:
-        batch.instruments.add(symbol=symbol, price_digits=price_digits, size_digits=size_digits)
-    return bytes(batch.SerializeToString())
+def _read_ref(entry: bytes) -> InstrumentRef:
+    try:
+        item = Instrument.FromString(entry)
+    except DecodeError as error:
+        raise BadRecord(f"instruments: not an {Instrument.DESCRIPTOR.full_name}: {error}") from error
+    return _checked(InstrumentRef(item.symbol, item.price_digits, item.size_digits))
+
+
+def _checked(ref: InstrumentRef) -> InstrumentRef:
+    symbol, price_digits, size_digits = ref
+    if not symbol:
+        raise BadRecord("instruments: expected symbols, each once, was ''")
+    if not (0 <= price_digits <= _MAX_DIGITS and 0 <= size_digits <= _MAX_DIGITS):
+        raise BadRecord(f"instruments: {symbol}: expected 0 to {_MAX_DIGITS} digits, was {price_digits} and {size_digits}")
+    return ref
+
+
+def _write_ref(ref: InstrumentRef) -> bytes:
+    """With its length, without its tag."""
+    symbol, price_digits, size_digits = _checked(ref)
+    entry = Instrument(symbol=symbol, price_digits=price_digits, size_digits=size_digits).SerializeToString()
+    return varint(len(entry)) + entry
+
+
+_REFS = Memory(_read_ref)
+_ENTRIES = Memory(_write_ref)
+
+
+def _instrument_bytes(message: type[Message], instruments: Iterable[InstrumentRef]) -> bytes:
+    """The table of instruments in wire format."""
+    entries = [_ENTRIES[ref] for ref in instruments]
+    mark = tag(message, "instruments")
+    return mark + mark.join(entries) if entries else b""
 
 
 def _check_ticks(ticks: TickColumns) -> None:
@@ -272,7 +300,7 @@ def _check_ticks(ticks: TickColumns) -> None:
     _check_instruments(ticks.instruments)
     _check_lengths(ticks, _TICK_COLUMNS)
     _check_range("instrument", ticks.instrument, 0, len(ticks.instruments) - 1)
-    if len(ticks) and int(ticks.seq.min()) < 0:
+    if len(ticks) and np.minimum.reduce(ticks.seq) < 0:
         raise BadRecord(f"seq: expected >= 0, was {ticks.seq.min()}")
     if not 0 <= ticks.watermark < MAX_TIME_NS:
         raise BadRecord(f"watermark: expected 0 to {MAX_TIME_NS - 1}, was {ticks.watermark}")
@@ -285,15 +313,19 @@ def _check_bars(bars: BarColumns) -> None:
     _check_lengths(bars, _BAR_COLUMNS)
     if len(bars.ts_recv) not in {0, len(bars)}:
         raise BadRecord(f"ts_recv: expected 0 or {len(bars)} rows, was {len(bars.ts_recv)}")
+    if not len(bars):
+        return
     _check_range("instrument", bars.instrument, 0, len(bars.instruments) - 1)
     _check_intervals(bars.interval)
     _check_range("source_kind", bars.source_kind, *_KINDS)
-    for name in _BAR_TIMES:
-        _check_range(name, getattr(bars, name), 0, MAX_TIME_NS)
-    for name in ("volume", "open", "high", "low", "close"):
-        _check_range(name, getattr(bars, name), 0, np.iinfo(np.int64).max)
+    # A number is negative when its highest bit is set, so one look is enough for all columns together.
+    together = bars.ts_open | bars.ts_close | bars.volume | bars.open | bars.high | bars.low | bars.close
+    if np.minimum.reduce(together) < 0 or np.maximum.reduce(bars.ts_close) > MAX_TIME_NS or np.maximum.reduce(bars.ts_open) > MAX_TIME_NS:
+        for name in (*_BAR_TIMES, "volume", "open", "high", "low", "close"):
+            _check_range(name, getattr(bars, name), 0, MAX_TIME_NS if name in _BAR_TIMES else _INT64_MAX)
     for name in ("vwap", "trade_count"):
-        _check_range(name, getattr(bars, name), -1, np.iinfo(np.int64).max)
+        if np.minimum.reduce(getattr(bars, name)) < -1:
+            _check_range(name, getattr(bars, name), -1, _INT64_MAX)
 
 
 def _check_indicators(indicators: IndicatorColumns) -> None:
@@ -314,15 +346,11 @@ def _check_late(late: LateColumns) -> None:
     _check_range("reason", late.reason, *_REASONS)
 
 
-@lru_cache(maxsize=1024)
 def _check_instruments(instruments: tuple[InstrumentRef, ...]) -> None:
-    symbols = set()
-    for symbol, price_digits, size_digits in instruments:
-        if not symbol or symbol in symbols:
-            raise BadRecord(f"instruments: expected symbols, each once, was {symbol!r}")
-        if not (0 <= price_digits <= _MAX_DIGITS and 0 <= size_digits <= _MAX_DIGITS):
-            raise BadRecord(f"instruments: {symbol}: expected 0 to {_MAX_DIGITS} digits, was {price_digits} and {size_digits}")
-        symbols.add(symbol)
+    """That each is there once; the rest was seen to when the entry was read or is when it is written."""
+    if len({symbol for symbol, _, _ in instruments}) < len(instruments):
+        symbols = [ref.symbol for ref in instruments]
+        raise BadRecord(f"instruments: expected symbols, each once, was {next(symbol for symbol in symbols if symbols.count(symbol) > 1)!r}")
 
 
 def _check_lengths(columns: Any, names: Sequence[str]) -> None:
@@ -333,47 +361,22 @@ def _check_lengths(columns: Any, names: Sequence[str]) -> None:
 
 
 def _check_range(name: str, column: NDArray[Any], low: int, high: int) -> None:
-    if len(column) and not (low <= int(column.min()) and int(column.max()) <= high):
+    if len(column) and not (low <= np.minimum.reduce(column) and np.maximum.reduce(column) <= high):
         raise BadRecord(f"{name}: expected {low} to {high}, was {column.min()} to {column.max()}")
 
 
 def _check_intervals(column: IndexColumn) -> None:
-    if len(column) and not np.isin(column, INTERVALS).all():
+    # The last one stands for all that are longer than the one before it.
+    if not (_INTERVAL_ARRAY[_INTERVAL_ARRAY[:-1].searchsorted(column)] == column).all():
         raise BadRecord(f"interval: expected one of {INTERVALS}, was {sorted(set(column.tolist()) - set(INTERVALS))[0]}")
 
 
-def _packed(message: type[Message], columns: Any, names: Sequence[str]) -> bytes:
+def _packed(message: type[Message], columns: Any, names: Sequence[str]) -> list[bytes]:
     """The columns as packed fields, in wire format."""
     parts: list[bytes] = []
     for name in names:
         column = getattr(columns, name)
         if column.size:
-            data = _varints(column) if name in _SMALL else column.astype("<f8" if column.dtype.kind == "f" else "<i8", copy=False).tobytes()
-            parts += (_tag(message, name), _varint(len(data)), data)
-    return b"".join(parts)
-
-
-def _tag(message: type[Message], name: str) -> bytes:
-    return _varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | 2)
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _varints(column: NDArray[Any]) -> bytes:
-    """Base-128 varints of values below 2**32, one after the other."""
-    if int(column.max()) <= 0x7F:
-        return column.astype(np.uint8).tobytes()
-    shifted = column.astype(np.uint64)[:, None] >> (np.arange(5, dtype=np.uint64) * np.uint64(7))
-    more = np.zeros(shifted.shape, np.bool_)
-    more[:, :-1] = shifted[:, 1:] > 0
-    present = np.ones(shifted.shape, np.bool_)
-    present[:, 1:] = more[:, :-1]
-    octets: NDArray[np.uint8] = ((shifted & np.uint64(0x7F)) | more * np.uint64(0x80)).astype(np.uint8)
-    return octets[present].tobytes()
+            data = varints(column) if name in _SMALL else column.astype("<f8" if column.dtype.kind == "f" else "<i8", copy=False).tobytes()
+            parts += (tag(message, name), varint(len(data)), data)
+    return parts

@@ -25,14 +25,18 @@ def symbol_names(symbols: int) -> tuple[str, ...]:
 
 
 def trades(ticks: int, symbols: int) -> TickColumns:
-    """The first `ticks` E-mini trades, `symbols` symbols: each gets a run of consecutive trades, and all runs begin at the same time.
+    """`ticks` E-mini trades, `symbols` symbols: each gets a run of consecutive trades, and all runs begin at the same time.
 
     So bursts, equal times and quiet seconds are as they were traded. (Dealing the trades out in turn would make nearly every trade a one-second bar.)
+    Where the file ends it begins again; give numbers that let no run cross its end.
     """
     es = load(locate(), PRICE_DIGITS, SIZE_DIGITS)
+    row = np.arange(ticks) % len(es.ts_event)
     symbol = (np.arange(ticks) * symbols // ticks).astype(np.uint32)
     first = np.searchsorted(symbol, np.arange(symbols))
-    ts_event = es.ts_event[:ticks] - es.ts_event[first][symbol] + es.ts_event[0]
+    ts_event = es.ts_event[row] - es.ts_event[row[first]][symbol] + es.ts_event[0]
+    if (np.diff(ts_event)[np.diff(symbol) == 0] < 0).any():
+        raise ValueError(f"{ticks} ticks of {symbols} symbols: a symbol's run crosses the end of the file")
     order = np.argsort(ts_event, kind="stable")
     return TickColumns(
         source=SOURCE,
@@ -41,8 +45,8 @@ def trades(ticks: int, symbols: int) -> TickColumns:
         instrument=symbol[order],
         ts_event=ts_event[order],
         ts_recv=ts_event[order],
-        price=es.price[:ticks][order],
-        size=es.size[:ticks][order],
+        price=es.price[row][order],
+        size=es.size[row][order],
         seq=order.astype(np.int64) + 1,
     )
 
