@@ -5,6 +5,8 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.edge.tracing import COLLECTOR
+
 _TIMEOUT_S = 2.0
 
 #: Prefix of the statistics of each resource file: `<prefix>.update_rejected`, `.update_failure`, `.version_text`.
@@ -13,6 +15,9 @@ _PREFIXES: Mapping[str, str] = {
     "cds.json": "cluster_manager.cds",
     "rds.json": "http.edge.rds.edge",
 }
+
+#: Clusters of the bootstrap, which have no file.
+_STATIC = {"envoy_admin", COLLECTOR}
 
 
 class EnvoyRefused(Exception):
@@ -74,7 +79,7 @@ class Admin:
 
 def _file_prefixes(stats: Mapping[str, object]) -> dict[str, str]:
     endpoints = {name.split(".")[1] for name in stats if name.startswith("cluster.") and name.count(".") == 2}
-    return {**_PREFIXES, **{f"eds-{name}.json": f"cluster.{name}" for name in endpoints if name != "envoy_admin"}}
+    return {**_PREFIXES, **{f"eds-{name}.json": f"cluster.{name}" for name in endpoints - _STATIC}}
 
 
 def _refusals(stats: Mapping[str, int | str], prefix: str) -> int:

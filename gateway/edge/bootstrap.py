@@ -6,6 +6,7 @@ from gateway.edge.clusters import config_source
 from gateway.edge.files import Json
 from gateway.edge.listeners import metrics_listener
 from gateway.edge.settings import EdgeSettings
+from gateway.edge.tracing import collector_clusters
 
 _TYPE = "type.googleapis.com/"
 _MONITORS = "envoy.extensions.resource_monitors"
@@ -19,7 +20,7 @@ def bootstrap(settings: EdgeSettings, directory: Path) -> Json:
         "admin": {"address": _admin_address(settings)},
         "stats_flush_interval": "1s",
         "dynamic_resources": {"lds_config": config_source(directory, "lds.json"), "cds_config": config_source(directory, "cds.json")},
-        "static_resources": {"listeners": [metrics_listener(settings)], "clusters": [_admin_cluster(settings)]},
+        "static_resources": {"listeners": [metrics_listener(settings)], "clusters": [_admin_cluster(settings), *collector_clusters(settings)]},
         "overload_manager": _overload_manager(settings),
     }
 

@@ -9,6 +9,7 @@ from gateway.edge.clusters import config_source, socket_option
 from gateway.edge.files import Json
 from gateway.edge.routes import ROUTES
 from gateway.edge.settings import EdgeSettings
+from gateway.edge.tracing import tracing
 
 _TYPE = "type.googleapis.com/"
 _FILTERS = "envoy.extensions.filters.http"
@@ -26,7 +27,7 @@ def edge_listener(settings: EdgeSettings, directory: Path) -> Json:
         "address": _address(settings.host, settings.edge_port),
         "per_connection_buffer_limit_bytes": 512 << 10,
         "socket_options": [socket_option(socket.SO_SNDBUF, 256 << 10)],
-        "filter_chains": [{"filters": [_filter("envoy.filters.network.http_connection_manager", _edge_manager(directory))]}],
+        "filter_chains": [{"filters": [_filter("envoy.filters.network.http_connection_manager", _edge_manager(settings, directory))]}],
     }
 
 
@@ -48,7 +49,7 @@ def metrics_listener(settings: EdgeSettings) -> Json:
     }
 
 
-def _edge_manager(directory: Path) -> dict[str, Json]:
+def _edge_manager(settings: EdgeSettings, directory: Path) -> dict[str, Json]:
     return {
         "@type": f"{_TYPE}{_HCM}",
         "stat_prefix": "edge",
@@ -68,6 +69,7 @@ def _edge_manager(directory: Path) -> dict[str, Json]:
         "rds": {"route_config_name": ROUTES, "config_source": config_source(directory, "rds.json")},
         "http_filters": [_cors(), _grpc_web(), _compressor(), _transcoder(), _grpc_stats(), _router()],
         "local_reply_config": _local_replies(),
+        **tracing(settings),
     }
 
 

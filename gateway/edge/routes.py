@@ -2,6 +2,7 @@
 
 from gateway.descriptors import is_read, services
 from gateway.edge.files import Json
+from gateway.edge.tracing import never_traced
 
 _TYPE = "type.googleapis.com/"
 
@@ -34,7 +35,9 @@ def route_configuration() -> Json:
 
 def _reads() -> list[Json]:
     return [
-        _route({"path": f"/{service.full_name}/{method.name}"}, _CLUSTERS[service.file.package], retry_policy=_retry_reads())
+        _route(
+            {"path": f"/{service.full_name}/{method.name}"}, _CLUSTERS[service.file.package], f"{service.full_name}/{method.name}", retry_policy=_retry_reads()
+        )
         for service in services()
         for method in service.methods
         if is_read(method)
@@ -52,7 +55,7 @@ def _shared_grpc() -> list[Json]:
 
 def _stream() -> list[Json]:
     websocket: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
-    upgraded = _route({"path": "/v1/stream", "headers": [websocket]}, "stream", upgrade_configs=[{"upgrade_type": "websocket"}])
+    upgraded = {**_route({"path": "/v1/stream", "headers": [websocket]}, "stream", upgrade_configs=[{"upgrade_type": "websocket"}]), **never_traced()}
     detail = "/v1/stream is a WebSocket: connect to it with ws:// and the header Upgrade: websocket"
     return [upgraded, _answer({"path": "/v1/stream"}, 426, detail)]
 
@@ -70,10 +73,12 @@ def _page() -> Json:
     return _route({"prefix": "/"}, "web")
 
 
-def _route(match: Json, cluster: str, **action: Json) -> Json:
+def _route(match: Json, cluster: str, operation: str = "", **action: Json) -> dict[str, Json]:
     # Streams live as long as they like; a client's grpc-timeout is honoured, without a cap.
     limits: dict[str, Json] = {"timeout": "0s", "idle_timeout": "0s", "max_stream_duration": {"grpc_timeout_header_max": "0s"}}
-    return {"match": match, "route": {"cluster": cluster, **limits, **action}}
+    # The name of its span, when there is one.
+    decorator: Json = {"operation": operation or cluster, "propagate": False}
+    return {"match": match, "route": {"cluster": cluster, **limits, **action}, "decorator": decorator}
 
 
 def _retry_reads() -> Json:

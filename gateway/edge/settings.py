@@ -1,7 +1,8 @@
 """Where Envoy listens and where it finds what is behind it."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.tracing_settings import TracingSettings
 
 
 def _port(default: int, variable: str) -> int:
@@ -9,10 +10,8 @@ def _port(default: int, variable: str) -> int:
     return port
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(TracingSettings):
     """Every address in Envoy's configuration. Upstreams are on `host`, where the stack runs them."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     host: str = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST")
     """IPv4 address the edge listens on and the upstreams are reached at."""

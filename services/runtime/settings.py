@@ -9,6 +9,8 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from services.runtime.tracing_settings import TracingSettings
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 #: Exit code for wrong settings, as for wrong command lines: nothing was started, starting again will not help.
@@ -33,7 +35,7 @@ class _Variables(PydanticBaseSettingsSource):
         return {key: value for value, key, _ in found if value is not None}
 
 
-class RuntimeSettings(BaseSettings):
+class RuntimeSettings(TracingSettings):
     """What every process needs to know. A process adds fields in a subclass, each with its environment variable as `validation_alias`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)

@@ -37,8 +37,7 @@ _recorder: "Recorder | None" = None
 def configure_tracing(process: str, exporter: "SpanExporter | None" = None) -> None:
     """Begins to record the spans of this process, or stops when there is nowhere to send them.
 
-    exporter: where spans go; None takes OTLP over gRPC when OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set.
-    Raises ValueError for a protocol other than grpc and for a sampler or ratio that is none.
+    exporter: where spans go; None takes OTLP over gRPC when OTEL_EXPORTER_OTLP_ENDPOINT is set. Raises ValidationError when TracingSettings are wrong.
     """
     global _recorder  # noqa: PLW0603 - one process, one recorder
     _recorder = None
@@ -51,8 +50,8 @@ def configure_tracing(process: str, exporter: "SpanExporter | None" = None) -> N
 
 
 def _wants_otlp() -> bool:
-    named = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    return bool(named) and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true" and os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none"
+    # Without pydantic, for the commands that import this and never trace.
+    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")) and os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true"
 
 
 def end_tracing() -> None:

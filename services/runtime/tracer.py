@@ -10,47 +10,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Decision, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 
-#: One trace in a hundred: at the demonstration's rate about one a second, and under a hundredth of the workers' time.
-DEFAULT_RATIO = 0.01
-
-#: The standard's names. Ours are all parent-based: a trace is decided where it begins, or it would have holes.
-_RATIO_SAMPLERS = ("traceidratio", "parentbased_traceidratio")
-_OTHER_SAMPLERS = {
-    "always_on": ALWAYS_ON,
-    "parentbased_always_on": ALWAYS_ON,
-    "always_off": ALWAYS_OFF,
-    "parentbased_always_off": ALWAYS_OFF,
-}
-
-
-def sampler_from_environment() -> Sampler:
-    """As OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG say; one trace in a hundred by default. Raises ValueError."""
-    name = os.environ.get("OTEL_TRACES_SAMPLER") or "parentbased_traceidratio"
-    if name in _OTHER_SAMPLERS:
-        return ParentBased(_OTHER_SAMPLERS[name])
-    if name not in _RATIO_SAMPLERS:
-        raise ValueError(f"OTEL_TRACES_SAMPLER: expected one of {', '.join((*_RATIO_SAMPLERS, *_OTHER_SAMPLERS))}, was {name!r}")
-    return ParentBased(TraceIdRatioBased(_ratio()))
-
-
-def _ratio() -> float:
-    text = os.environ.get("OTEL_TRACES_SAMPLER_ARG") or str(DEFAULT_RATIO)
-    try:
-        ratio = float(text)
-    except ValueError:
-        ratio = -1.0
-    if not 0.0 <= ratio <= 1.0:
-        raise ValueError(f"OTEL_TRACES_SAMPLER_ARG: expected a ratio from 0 to 1, was {text!r}")
-    return ratio
+from services.runtime.tracing_settings import TracingSettings
 
 
 def otlp_exporter() -> SpanExporter:
-    """OTLP over gRPC; the exporter itself reads OTEL_EXPORTER_OTLP_*. Raises ValueError for another protocol."""
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
-    if protocol != "grpc":
-        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected grpc, was {protocol!r}")
+    """OTLP over gRPC; the exporter itself reads OTEL_EXPORTER_OTLP_*."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter()
@@ -85,7 +51,7 @@ class Recorder:
 
     def __init__(self, process: str, exporter: SpanExporter) -> None:
         self.ids = ChosenIds()
-        self._sampler = sampler_from_environment()
+        self._sampler = ParentBased(TraceIdRatioBased(TracingSettings().sampling_ratio))
         resource = Resource.create({"service.namespace": "signalbox", "service.name": process, "process.pid": os.getpid()})
         self._provider = TracerProvider(self._sampler, resource, id_generator=self.ids)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
