@@ -128,6 +128,7 @@ class Engine:
         """capacity: series to make room for at once, >= 1; more room is made when it is needed."""
         self._state = _new_state(capacity)
         self._keys: dict[SeriesKey, int] = {}
+        self._of_symbol: dict[str, tuple[int, ...]] = {}
         self.duplicates = 0
         """Bars left out because they did not open after the last one of their series."""
 
@@ -135,6 +136,11 @@ class Engine:
     def keys(self) -> tuple[SeriesKey, ...]:
         """The series that are known, in the order of their numbers."""
         return tuple(self._keys)
+
+    @property
+    def series_count(self) -> int:
+        """How many series are known."""
+        return len(self._keys)
 
     def series(self, symbol: str, interval_s: int) -> int:
         """The number of a series, for `Bars.series`; a new one when it was not known."""
@@ -145,7 +151,15 @@ class Engine:
         if len(self._keys) == len(self._state.bars):
             self._grow()
         self._keys[key] = len(self._keys)
+        self._of_symbol.pop(symbol, None)
         return self._keys[key]
+
+    def known_series(self, symbol: str, intervals: tuple[int, ...]) -> tuple[int, ...]:
+        """The numbers of a symbol's series of these intervals, always the same ones; -1 for one that is not known."""
+        numbers = self._of_symbol.get(symbol)
+        if numbers is None:
+            numbers = self._of_symbol[symbol] = tuple(self._keys.get(SeriesKey(symbol, interval), -1) for interval in intervals)
+        return numbers
 
     def origins(self, series: IntArray) -> IntArray:
         """Open times of the first bars of these series, UTC ns; shape as `series`. 0 for a series without bars."""

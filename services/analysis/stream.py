@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+from prometheus_client import Counter
 from signalbox.events.v1.analysis_batch_pb2 import SignalBatch
 
 from services.analysis import metrics
 from services.analysis.engine import STATE_VERSION, Bars, Engine, Step
 from services.analysis.indicators.kernels import IntArray
 from services.analysis.indicators.registry import NAMES
-from services.analysis.intake import analysed_rows, bars_for
-from services.analysis.signals import Signal
+from services.analysis.intake import INTERVALS, analysed_rows, bars_for, positions_of
+from services.analysis.signals import RULES, Signal
 from services.runtime.columns import BarColumns, IndicatorColumns, decode_bars, encode_indicators
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
@@ -22,6 +23,10 @@ from services.runtime.topics import BARS, INDICATORS, SIGNALS
 
 #: Rows in one output record: about 3 MiB of values, where a record may have 8 MiB. Fixed, because the cut must be the same in every run.
 _MAX_ROWS = 16_384
+
+#: Looked up once: finding a labelled counter takes longer than counting.
+_BARS_TAKEN = tuple(metrics.BARS_TAKEN.labels(interval) for interval in INTERVALS)
+_SIGNALS = tuple(metrics.SIGNALS.labels(rule.type) for rule in RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,8 @@ class AnalysisProcessor:
     state_version = STATE_VERSION
 
     def __init__(self, partition: int) -> None:
-        self._partition = partition
         self._engine = Engine()
+        self._series_gauge = metrics.SERIES.labels(partition)
 
     def restore(self, state: bytes) -> None:
         """Raises StateMismatch for the state of another version of the engine."""
@@ -77,14 +82,22 @@ class AnalysisProcessor:
         bars = bars_for(self._engine, columns, rows)
         step = self._engine.feed(bars)
         taken = _Taken(columns, rows[step.rows], bars, step, step.signals(), self._engine.origins(bars.series[step.rows]))
-        metrics.BARS_REPEATED.inc(len(rows) - len(step.rows))
-        metrics.VALUES.inc(step.values.size)
-        metrics.SERIES.labels(self._partition).set(len(self._engine.keys))
-        for interval, count in zip(*np.unique(columns.interval[taken.rows], return_counts=True), strict=True):
-            metrics.BARS_TAKEN.labels(int(interval)).inc(int(count))
-        for signal in taken.signals:
-            metrics.SIGNALS.labels(signal.rule.type).inc()
+        self._count(taken, len(rows))
         return taken
+
+    def _count(self, taken: _Taken, fed: int) -> None:
+        if repeated := fed - len(taken.rows):
+            metrics.BARS_REPEATED.inc(repeated)
+        metrics.VALUES.inc(taken.step.values.size)
+        self._series_gauge.set(self._engine.series_count)
+        _add(_BARS_TAKEN, positions_of(taken.columns.interval[taken.rows]))
+        _add(_SIGNALS, taken.step.crossings.rule)
+
+
+def _add(counters: tuple[Counter, ...], which: IntArray) -> None:
+    for counter, count in zip(counters, np.bincount(which).tolist(), strict=False):
+        if count:
+            counter.inc(count)
 
 
 def _decode(record: InputRecord) -> BarColumns:
@@ -111,11 +124,14 @@ def _indicator_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
 
 def _indicator_columns(taken: _Taken, cut: slice) -> IndicatorColumns:
     columns, rows = taken.columns, taken.rows[cut]
-    used, symbol = np.unique(columns.instrument[rows], return_inverse=True)
+    instrument = columns.instrument[rows]
+    used = np.zeros(len(columns.instruments), np.bool_)
+    used[instrument] = True
+    position = np.add.accumulate(used, dtype=np.uint32) - np.uint32(1)
     return IndicatorColumns(
-        symbols=tuple(columns.instruments[instrument].symbol for instrument in used),
+        symbols=tuple([columns.instruments[number].symbol for number in np.flatnonzero(used).tolist()]),
         names=NAMES,
-        symbol=symbol.astype(np.uint32),
+        symbol=position[instrument],
         interval=columns.interval[rows],
         ts_open=columns.ts_open[rows],
         revision=columns.revision[rows],

@@ -53,6 +53,9 @@ STATE_VERSION = 1
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
+#: Bits of a lane's number where it shares an integer with a symbol's.
+_LANE_BITS = 32
+_LANE_MASK = (1 << _LANE_BITS) - 1
 
 
 class Progress(NamedTuple):
@@ -88,7 +91,8 @@ class BarEngine:
         self._symbols: dict[str, int] = {}
         self._sources: dict[str, int] = {}
         self._lanes: dict[tuple[int, int], int] = {}
-        self._numbers: dict[tuple[str, tuple[InstrumentRef, ...]], tuple[int, Ints]] = {}
+        self._numbers: dict[str, dict[InstrumentRef, int]] = {}
+        self._rank = np.zeros(0, np.int64)
         self._out = np.zeros(_ROWS, OUT)
         self._state = _empty_state()
         self._grow_pool(_ROWS)
@@ -103,8 +107,9 @@ class BarEngine:
         out = self._collect(lambda start: advance(start, self._sessions, self._state, self._out), int(control["touched"]))
         control["touched"] = 0
         duplicates, control["duplicates"] = int(control["duplicates"]), 0
-        late += self._take_refused()
-        return Progress(bar_columns(out, self._instruments, live=False) if len(out) else None, late, duplicates)
+        if control["refused"] != NONE:
+            late += self._take_refused()
+        return Progress(bar_columns(out, self._instruments, self._ranks(), live=False) if len(out) else None, late, duplicates)
 
     def live_bars(self) -> BarColumns | None:
         """The forming bars that changed since the last call, pending rows included; None = none changed."""
@@ -112,7 +117,7 @@ class BarEngine:
         if not len(numbers):
             return None
         out = self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._out), len(numbers))
-        return bar_columns(out, self._instruments, live=True) if len(out) else None
+        return bar_columns(out, self._instruments, self._ranks(), live=True) if len(out) else None
 
     def changed_trades(self) -> list[LastTrade]:
         """The last trades of the symbols that got a trade or a watermark since the last call."""
@@ -164,23 +169,31 @@ class BarEngine:
         control = self._state.control[0]
         control["free"], control["refused"], control["arrival"], control["lanes"] = NONE, NONE, meta["arrival"], len(lanes)
         self._numbers.clear()
+        self._rank = self._rank[:0]
         self._grow_pool(_ROWS)
 
     def _resolve(self, ticks: TickColumns) -> tuple[int, Ints]:
         """Number of the source; numbers of symbol and lane of each instrument of the batch, shape (2, instruments)."""
-        key = (ticks.source, ticks.instruments)
-        found = self._numbers.get(key)
-        if found is None:
-            for ref in ticks.instruments:
-                self._check(ref)
-            source = self._source(ticks.source)
-            symbols = [self._symbol(ref) for ref in ticks.instruments]
-            numbers = np.array([symbols, [self._lane(source, symbol) for symbol in symbols]], np.int64).reshape(2, -1)
-            # A feed uses few tables of instruments; one that uses a new one each time must not fill the memory.
-            if len(self._numbers) >= _ROWS:
-                self._numbers.clear()
-            found = self._numbers[key] = source, numbers
-        return found
+        try:
+            known = self._numbers[ticks.source]
+            numbers = [known[ref] for ref in ticks.instruments]
+        except KeyError:
+            known = self._learn(ticks)
+            numbers = [known[ref] for ref in ticks.instruments]
+        # One number for both: making an array of pairs costs ten times as much.
+        both = np.array(numbers, np.int64)
+        return self._sources[ticks.source], np.array((both >> _LANE_BITS, both & _LANE_MASK))
+
+    def _learn(self, ticks: TickColumns) -> dict[InstrumentRef, int]:
+        """Make lanes for what is new. Raises BadRecord, with nothing changed."""
+        for ref in ticks.instruments:
+            self._check(ref)
+        source = self._source(ticks.source)
+        known = self._numbers.setdefault(ticks.source, {})
+        for ref in ticks.instruments:
+            symbol = self._symbol(ref)
+            known[ref] = symbol << _LANE_BITS | self._lane(source, symbol)
+        return known
 
     def _check(self, ref: InstrumentRef) -> None:
         number = self._symbols.get(ref.symbol)
@@ -229,7 +242,7 @@ class BarEngine:
         self._grow_pool(len(ticks))
         # Another memory layout, or a read-only array, would compile the kernel again: seconds.
         columns: tuple[NDArray[Any], ...] = (ticks.instrument, ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq)
-        rows = Rows(*(np.require(column, requirements=("C", "W")) for column in columns))
+        rows = Rows(*[column if column.flags.carray else np.require(column, requirements=("C", "W")) for column in columns])
         reasons = np.zeros(len(ticks), np.int32)
         if not ingest(rows, source, ticks.source_kind, ticks.replay_shift, numbers, self._lateness_ns, self._state, reasons):
             return []
@@ -269,6 +282,13 @@ class BarEngine:
         for slot in slots:
             free_slots(slot, slot + 1, self._state)
         return late_ticks(rows, OUT_OF_RANGE, self._instruments, list(self._sources))
+
+    def _ranks(self) -> Ints:
+        """Position of each symbol's name among all names; shape (symbols,)."""
+        if len(self._rank) < len(self._instruments):
+            self._rank = np.empty(len(self._instruments), np.int64)
+            self._rank[sorted(self._symbols.values(), key=lambda number: self._instruments[number].symbol)] = np.arange(len(self._rank))
+        return self._rank
 
     def _known(self, column: str) -> NDArray[np.int32]:
         changed: NDArray[np.int32] = self._state.symbols[column][: len(self._instruments)]

@@ -208,8 +208,8 @@ def decode_indicators(data: bytes) -> IndicatorColumns:
 def encode_indicators(indicators: IndicatorColumns) -> bytes:
     """The columns as a serialised IndicatorBatch. Raises BadRecord for columns that could not be decoded again."""
     _check_indicators(indicators)
-    head = IndicatorBatch(symbols=indicators.symbols, names=indicators.names)
-    return b"".join((head.SerializeToString(), *_packed(IndicatorBatch, indicators, _INDICATOR_FIELDS)))
+    symbols = IndicatorBatch(symbols=indicators.symbols).SerializeToString()
+    return b"".join((symbols, _NAMES[indicators.names], *_packed(IndicatorBatch, indicators, _INDICATOR_FIELDS)))
 
 
 def decode_late(data: bytes) -> LateColumns:
@@ -283,6 +283,8 @@ def _write_ref(ref: InstrumentRef) -> bytes:
 
 _REFS = Memory(_read_ref)
 _ENTRIES = Memory(_write_ref)
+#: Names of indicators in wire format; every record has the same ones.
+_NAMES: Memory[tuple[str, ...], bytes] = Memory(lambda names: IndicatorBatch(names=names).SerializeToString())
 
 
 def _instrument_bytes(message: type[Message], instruments: Iterable[InstrumentRef]) -> bytes:

@@ -15,21 +15,26 @@ _SECONDS = np.array(INTERVALS, np.uint32)
 _SAME_NAMES = ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "vwap", "trade_count")
 
 
-def bar_columns(out: Records, instruments: Sequence[InstrumentRef], *, live: bool) -> BarColumns:
-    """Bars sorted by symbol, interval, ts_open, whatever the order in which symbols became known. live: with `ts_recv`."""
-    used, instrument = _by_symbol(out["symbol"], instruments)
-    order = np.lexsort((out["ts_open"], out["interval"], instrument))
-    out = out[order]
-    columns: dict[str, Any] = {name: np.ascontiguousarray(out[name]) for name in _SAME_NAMES}
+def bar_columns(out: Records, instruments: Sequence[InstrumentRef], rank: NDArray[np.int64], *, live: bool) -> BarColumns:
+    """Bars sorted by symbol, interval, ts_open, whatever the order in which symbols became known.
+
+    rank: position of each instrument's symbol among all symbols, shape (instruments,). live: with `ts_recv`.
+    """
+    out = out[np.lexsort((out["ts_open"], out["interval"], rank[out["symbol"]]))]
+    symbol = out["symbol"]
+    first = np.empty(len(out), np.bool_)
+    first[0] = True
+    np.not_equal(symbol[1:], symbol[:-1], out=first[1:])
+    columns: dict[str, Any] = {name: out[name].copy() for name in _SAME_NAMES}
     return BarColumns(
-        instruments=used,
-        instrument=instrument[order],
+        instruments=tuple([instruments[number] for number in symbol[first].tolist()]),
+        instrument=(np.add.accumulate(first, dtype=np.int64) - 1).astype(np.uint32),
         interval=_SECONDS[out["interval"]],
         **columns,
         revision=np.zeros(len(out), np.uint32),
         source_kind=out["kind"].astype(np.int32),
-        replay_shift=np.ascontiguousarray(out["shift"]),
-        ts_recv=np.ascontiguousarray(out["recv"]) if live else np.empty(0, np.int64),
+        replay_shift=out["shift"].copy(),
+        ts_recv=out["recv"].copy() if live else np.empty(0, np.int64),
     )
 
 
