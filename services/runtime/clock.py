@@ -36,5 +36,5 @@ class SystemClock:
         """Suspends the task for at least `seconds`: an event loop's timers count whole milliseconds and may come one early."""
         end = time.monotonic() + seconds
         await asyncio.sleep(seconds)
-        while (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - there is no event to wait for, only time
             await asyncio.sleep(left)

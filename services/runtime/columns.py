@@ -182,13 +182,13 @@ def decode_bars(data: bytes) -> BarColumns:
     """Columns of a serialised BarBatch. Raises BadRecord."""
     batch = _parse(_BarBatch, data)
     bars = BarColumns(_instruments(batch), **_arrays(batch, _BAR_FIELDS))
-    _check_bars(bars)
+    check_bars(bars)
     return bars
 
 
 def encode_bars(bars: BarColumns) -> bytes:
     """The columns as a serialised BarBatch. Raises BadRecord for columns that could not be decoded again."""
-    _check_bars(bars)
+    check_bars(bars)
     return b"".join((_instrument_bytes(BarBatch, bars.instruments), *_packed(BarBatch, bars, _BAR_FIELDS)))
 
 
@@ -201,13 +201,13 @@ def decode_indicators(data: bytes) -> IndicatorColumns:
     if len(values) != rows * len(names):
         raise BadRecord(f"values: expected {rows} rows of {len(names)} names, was {len(values)} values")
     indicators = IndicatorColumns(tuple(batch.symbols), names, **columns, values=values.reshape(rows, len(names)))
-    _check_indicators(indicators)
+    check_indicators(indicators)
     return indicators
 
 
 def encode_indicators(indicators: IndicatorColumns) -> bytes:
     """The columns as a serialised IndicatorBatch. Raises BadRecord for columns that could not be decoded again."""
-    _check_indicators(indicators)
+    check_indicators(indicators)
     symbols = IndicatorBatch(symbols=indicators.symbols).SerializeToString()
     return b"".join((symbols, _NAMES[indicators.names], *_packed(IndicatorBatch, indicators, _INDICATOR_FIELDS)))
 
@@ -262,10 +262,11 @@ def _read_ref(entry: bytes) -> InstrumentRef:
         item = Instrument.FromString(entry)
     except DecodeError as error:
         raise BadRecord(f"instruments: not an {Instrument.DESCRIPTOR.full_name}: {error}") from error
-    return _checked(InstrumentRef(item.symbol, item.price_digits, item.size_digits))
+    return checked_ref(InstrumentRef(item.symbol, item.price_digits, item.size_digits))
 
 
-def _checked(ref: InstrumentRef) -> InstrumentRef:
+def checked_ref(ref: InstrumentRef) -> InstrumentRef:
+    """The same. Raises BadRecord when it has no symbol or digits outside the range."""
     symbol, price_digits, size_digits = ref
     if not symbol:
         raise BadRecord("instruments: expected symbols, each once, was ''")
@@ -276,7 +277,7 @@ def _checked(ref: InstrumentRef) -> InstrumentRef:
 
 def _write_ref(ref: InstrumentRef) -> bytes:
     """With its length, without its tag."""
-    symbol, price_digits, size_digits = _checked(ref)
+    symbol, price_digits, size_digits = checked_ref(ref)
     entry = Instrument(symbol=symbol, price_digits=price_digits, size_digits=size_digits).SerializeToString()
     return varint(len(entry)) + entry
 
@@ -310,7 +311,8 @@ def _check_ticks(ticks: TickColumns) -> None:
         raise BadRecord(f"replay_shift: expected whole weeks in ns, was {ticks.replay_shift}")
 
 
-def _check_bars(bars: BarColumns) -> None:
+def check_bars(bars: BarColumns) -> None:
+    """Raises BadRecord for columns that no record may hold."""
     _check_instruments(bars.instruments)
     _check_lengths(bars, _BAR_COLUMNS)
     if len(bars.ts_recv) not in {0, len(bars)}:
@@ -330,7 +332,8 @@ def _check_bars(bars: BarColumns) -> None:
             _check_range(name, getattr(bars, name), -1, _INT64_MAX)
 
 
-def _check_indicators(indicators: IndicatorColumns) -> None:
+def check_indicators(indicators: IndicatorColumns) -> None:
+    """Raises BadRecord for columns that no record may hold."""
     if len(set(indicators.symbols)) != len(indicators.symbols) or len(set(indicators.names)) != len(indicators.names):
         raise BadRecord("symbols, names: expected each once")
     _check_lengths(indicators, (*_INDICATOR_COLUMNS, "values"))

@@ -12,6 +12,7 @@ from services.prices.metrics import UNREADABLE_RECORDS
 from services.prices.price_view import PriceView
 from services.prices.translate import trade_of
 from services.runtime.columns import TickColumns, decode_bars, encode_ticks
+from services.runtime.columns_many import decode_many_bars
 from services.runtime.errors import BadRecord
 from services.runtime.headers import record_headers
 from services.runtime.kafka import Publisher, Record
@@ -46,12 +47,28 @@ class BarFeed:
 
     def __call__(self, records: list[Record]) -> None:
         """For TopicReader."""
-        for record in records:
-            try:
-                self._store.add(decode_bars(record.value), record.partition, record.offset)
-            except BadRecord as error:
-                self._store.skip(record.partition, record.offset)
-                _unreadable(record, error)
+        for _, group in itertools.groupby(records, key=lambda record: record.partition):
+            self._add(list(group))
+
+    def _add(self, records: list[Record]) -> None:
+        """Records of one partition: together when there are several, as at the start, and one by one when one of them is bad."""
+        if len(records) == 1:
+            self._add_one(records[0])
+            return
+        try:
+            bars = decode_many_bars([record.value for record in records])
+        except BadRecord:
+            for record in records:
+                self._add_one(record)
+        else:
+            self._store.add(bars, records[-1].partition, records[-1].offset)
+
+    def _add_one(self, record: Record) -> None:
+        try:
+            self._store.add(decode_bars(record.value), record.partition, record.offset)
+        except BadRecord as error:
+            self._store.skip(record.partition, record.offset)
+            _unreadable(record, error)
 
 
 class SnapshotFeed:
