@@ -1,4 +1,4 @@
-"""From records to rows of one series each. Runs in the readers' threads, so that the event loop only hands out."""
+"""From records of final rows to rows of one series each. Runs in the readers' threads, so that the event loop only hands out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from signalbox.events.v1 import analysis_batch_pb2
 
 from gateway.hub.history import FloatBlock, IntBlock
 from gateway.hub.rows import SignalRow
-from gateway.hub.series import INTERVAL_NAMES, NO_INTERVAL, Channel, SeriesKey
-from services.runtime.columns import BarColumns, InstrumentRef, decode_bars, decode_indicators, decode_ticks
+from gateway.hub.series import INTERVAL_NAMES, Channel, SeriesKey
+from services.runtime.columns import BarColumns, InstrumentRef, decode_bars, decode_indicators
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.kafka import Record
 from services.runtime.telemetry import is_sampled
-from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
+from services.runtime.topics import BARS, INDICATORS, SIGNALS
 
 MOST_ROWS = 500
 """Rows of a block. It is taken over whole: with more rows than a history keeps, subscribers would miss some."""
@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
     key: SeriesKey
     ints: IntBlock
-    """Columns as in TickRow or BarRow; of indicators ts_open, revision, source_kind, replay_shift; of signals empty, shape (n, 0)."""
+    """Columns as in BarRow or TickRow; of indicators ts_open, revision, source_kind, replay_shift; of signals empty, shape (n, 0)."""
     floats: FloatBlock | None = None
     """Values of indicators, shape (n, names)."""
     names: tuple[str, ...] = ()
@@ -52,56 +52,45 @@ class Block(NamedTuple):
 
 
 def blocks_of(record: Record) -> list[Block]:
-    """The rows of a record. Raises BadRecord."""
+    """The rows of a record of final bars, indicators or signals. Raises BadRecord."""
     decode = _DECODERS[record.topic]
     traceparent = read_headers(record.headers).traceparent
     place = Place(record.topic, record.partition, record.offset) if is_sampled(traceparent) else None
-    return [part._replace(traceparent=traceparent, place=place) for block in decode(record.value) for part in _parts(block)]
+    return [part._replace(traceparent=traceparent, place=place) for block in decode(record.value) for part in parts_of(block)]
 
 
-def _parts(block: Block) -> Iterator[Block]:
+def parts_of(block: Block) -> Iterator[Block]:
+    """The block in parts of at most MOST_ROWS."""
+    if len(block.ints) <= MOST_ROWS:
+        yield block
+        return
     for at in range(0, len(block.ints), MOST_ROWS):
         rows = slice(at, at + MOST_ROWS)
         floats = None if block.floats is None else block.floats[rows]
         yield block._replace(ints=block.ints[rows], floats=floats, signals=block.signals[rows])
 
 
-def _ticks(data: bytes) -> Iterator[Block]:
-    ticks = decode_ticks(data)
-    rows = len(ticks)
-    constant = [np.full(rows, value, np.int64) for value in (ticks.source_kind, ticks.replay_shift)]
-    columns = [ticks.ts_event, ticks.ts_recv, ticks.price, ticks.size, ticks.seq, *constant, *_digits(ticks.instruments, ticks.instrument)]
-    # The rest is judged by the bar engine, which says what became of it in market.late.v1.
-    usable = (ticks.price > 0) & (ticks.size > 0) & (ticks.ts_event >= 0)
-    matrix = _matrix(columns)[usable]
-    for number, mask in _groups(ticks.instrument[usable].astype(np.int64)):
-        yield Block(SeriesKey(Channel.TICKS, ticks.instruments[number].symbol, NO_INTERVAL), matrix[mask])
+def _bars(data: bytes) -> Iterator[Block]:
+    bars = decode_bars(data)
+    rows = bar_matrix(bars)
+    for number, mask in groups(bars.instrument.astype(np.int64) * _SYMBOL_STEP + bars.interval):
+        yield Block(SeriesKey(Channel.BARS, bars.instruments[number // _SYMBOL_STEP].symbol, number % _SYMBOL_STEP), rows[mask])
 
 
-def _final_bars(data: bytes) -> Iterator[Block]:
-    return _bars(decode_bars(data), Channel.BARS)
-
-
-def _live_bars(data: bytes) -> Iterator[Block]:
-    return _bars(decode_bars(data), Channel.LIVE_BARS)
-
-
-def _bars(bars: BarColumns, channel: Channel) -> Iterator[Block]:
+def bar_matrix(bars: BarColumns) -> IntBlock:
+    """Bars with the columns of BarRow."""
     received = bars.ts_recv if len(bars.ts_recv) else np.zeros(len(bars), np.int64)
     prices = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.vwap, bars.trade_count)
-    about = (bars.revision, bars.source_kind, bars.replay_shift, *_digits(bars.instruments, bars.instrument), received)
-    matrix = _matrix([bars.ts_open, bars.ts_close, *prices, *about])
-    for number, mask in _groups(bars.instrument.astype(np.int64) * _SYMBOL_STEP + bars.interval):
-        symbol = bars.instruments[number // _SYMBOL_STEP].symbol
-        yield Block(SeriesKey(channel, symbol, number % _SYMBOL_STEP), matrix[mask])
+    about = (bars.revision, bars.source_kind, bars.replay_shift, *digits(bars.instruments, bars.instrument), received)
+    return matrix([bars.ts_open, bars.ts_close, *prices, *about])
 
 
 def _indicators(data: bytes) -> Iterator[Block]:
     rows = decode_indicators(data)
-    matrix = _matrix([rows.ts_open, rows.revision, rows.source_kind, rows.replay_shift])
-    for number, mask in _groups(rows.symbol.astype(np.int64) * _SYMBOL_STEP + rows.interval):
+    ints = matrix([rows.ts_open, rows.revision, rows.source_kind, rows.replay_shift])
+    for number, mask in groups(rows.symbol.astype(np.int64) * _SYMBOL_STEP + rows.interval):
         symbol = rows.symbols[number // _SYMBOL_STEP]
-        yield Block(SeriesKey(Channel.INDICATORS, symbol, number % _SYMBOL_STEP), matrix[mask], rows.values[mask], rows.names)
+        yield Block(SeriesKey(Channel.INDICATORS, symbol, number % _SYMBOL_STEP), ints[mask], rows.values[mask], rows.names)
 
 
 def _signals(data: bytes) -> Iterator[Block]:
@@ -141,29 +130,31 @@ def _signal_row(signal: analysis_batch_pb2.SignalRow) -> SignalRow:
     )
 
 
-def _digits(instruments: Sequence[InstrumentRef], instrument: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def digits(instruments: Sequence[InstrumentRef], instrument: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Digits of price and of size for each row."""
     price = np.array([each.price_digits for each in instruments], np.int64)
     size = np.array([each.size_digits for each in instruments], np.int64)
     return price[instrument], size[instrument]
 
 
-def _matrix(columns: Sequence[NDArray[np.generic]]) -> IntBlock:
+def matrix(columns: Sequence[NDArray[np.generic]]) -> IntBlock:
+    """Columns side by side."""
     return np.column_stack([column.astype(np.int64, copy=False) for column in columns])
 
 
-def _groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.bool_] | slice]]:
-    """Each number with where it stands; rows keep their order."""
+def groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64] | slice]]:
+    """Each number with the places where it stands; rows keep their order."""
     if len(numbers) and bool((numbers == numbers[0]).all()):
         yield int(numbers[0]), slice(None)
-        return
-    for number in np.unique(numbers).tolist():
-        yield number, numbers == number
+    elif len(numbers):
+        order = np.argsort(numbers, kind="stable")
+        ascending = numbers[order]
+        cuts = np.flatnonzero(ascending[1:] != ascending[:-1]) + 1
+        yield from zip(ascending[np.append(0, cuts)].tolist(), np.split(order, cuts), strict=True)
 
 
 _DECODERS: dict[str, Callable[[bytes], Iterator[Block]]] = {
-    TICKS.name: _ticks,
-    BARS.name: _final_bars,
-    LIVE_BARS.name: _live_bars,
+    BARS.name: _bars,
     INDICATORS.name: _indicators,
     SIGNALS.name: _signals,
 }

@@ -94,7 +94,7 @@ class Connection:
     queued_bytes: int = 0
     """Size of what waits, without histories."""
     _queue: deque[_Owed] = field(default_factory=deque)
-    _forming: dict[SeriesKey, tuple[Update, bytes]] = field(default_factory=dict)
+    _forming: dict[SeriesKey, list[Update]] = field(default_factory=dict)
     _lost: dict[SeriesKey, _Loss] = field(default_factory=dict)
     _beats: bool = False
 
@@ -163,10 +163,21 @@ class Connection:
     def _offer_forming(self, update: Update) -> None:
         waiting = self._forming.get(update.key)
         if waiting is None:
+            self._forming[update.key] = [update]
             self._queue.append(update.key)
-        elif not self.transport.is_writable():
-            self._lose(waiting[0])
-        self._forming[update.key] = (update, self.codec.update(update))
+        elif self.transport.is_writable():
+            self._conflate(waiting, update)
+        else:
+            for missed in waiting:
+                self._lose(missed)
+            waiting[:] = [update]
+
+    def _conflate(self, waiting: list[Update], update: Update) -> None:
+        """The last state of each bar goes out: a client that reads sees how the bar before the newest ended."""
+        if waiting[-1].at == update.at:
+            waiting[-1] = update
+        else:
+            waiting[:] = [waiting[-1], update]
 
     def _lose(self, update: Update) -> None:
         DROPPED.labels(update.key.channel.key).inc()
@@ -221,7 +232,8 @@ class Connection:
         return messages
 
     def _forming_messages(self, key: SeriesKey) -> list[bytes]:
-        tails = [self._forming.pop(key)[1]]
+        # Encoded only now: what was conflated away never was.
+        tails = [self.codec.update(update) for update in self._forming.pop(key)]
         if self._lost and (loss := self._lost.pop(key, None)) is not None:
             tails.insert(0, self.codec.gap(key, loss.count, loss.first_ns, loss.last_ns))
         return [self._splice(tail) for tail in tails]

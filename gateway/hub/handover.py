@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.hub.blocks import Block
+from gateway.hub.tables import Table
 
 #: Rows that may wait; a reader that is faster than the loop is held here and not in memory.
 _MOST_WAITING = 50_000
@@ -16,16 +17,16 @@ _TURN_ROWS = 2_000
 class Handover:
     """take: called on the loop for each block, in the order of `put`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Block], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Block | Table], None]) -> None:
         self._loop = loop
         self._take = take
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[Block | Table] = deque()
         self._rows = 0
         self._scheduled = False
         self._room = threading.Condition()
         self._closed = False
 
-    def put(self, blocks: Sequence[Block]) -> None:
+    def put(self, blocks: Sequence[Block | Table]) -> None:
         """From any thread: returns when there is room and the blocks are in the queue, or at once after `close`."""
         with self._room:
             self._room.wait_for(lambda: self._rows < _MOST_WAITING or self._closed)
@@ -51,9 +52,9 @@ class Handover:
         for block in self._next_turn():
             self._take(block)
 
-    def _next_turn(self) -> list[Block]:
+    def _next_turn(self) -> list[Block | Table]:
         with self._room:
-            turn: list[Block] = []
+            turn: list[Block | Table] = []
             rows = 0
             while self._blocks and rows < _TURN_ROWS and not self._closed:
                 turn.append(self._blocks.popleft())

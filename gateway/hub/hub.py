@@ -1,14 +1,17 @@
 """Who wants what: takes rows, keeps their history, tells the clients."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 from gateway.hub.cache import UpdateCache
 from gateway.hub.codecs import Codec
 from gateway.hub.connection import GOING_AWAY, Connection, Past, Traffic, Transport
 from gateway.hub.deliveries import Deliveries
-from gateway.hub.history import History
+from gateway.hub.forming import FormingBars
+from gateway.hub.history import BarHistory, History
 from gateway.hub.limits import Limits
 from gateway.hub.rates import Rate
 from gateway.hub.requests import BadRequest, Request, Selections, Subscribe, Unsubscribe
@@ -30,8 +33,10 @@ class Series:
     """None until its first row."""
     subscribers: dict[Connection, None] = field(default_factory=dict)
     """In the order in which they came."""
-    forming: Update | None = None
-    """Of live bars: the newest, until the bar is final."""
+
+
+def _nothing_to_prepare(_group: Group) -> None:
+    """Where every row is taken over as it comes."""
 
 
 #: Calls a function soon: in so many seconds.
@@ -52,6 +57,7 @@ class Hub:
         self._series: dict[SeriesKey, Series] = {}
         self._groups: dict[Group, dict[str, Series]] = {}
         self._wildcards: dict[Group, dict[Connection, None]] = {}
+        self._wanted_symbols: Counter[Group] = Counter()
         self._connections: dict[Connection, None] = {}
         self._dirty: list[Connection] = []
         self._scheduled = False
@@ -62,6 +68,10 @@ class Hub:
         """Spans of what goes out."""
         self.message_rate = Rate(clock)
         """Messages a second, to all clients."""
+        self.forming = FormingBars()
+        """The newest forming bars, whether somebody wants them or not."""
+        self.prepare: Callable[[Group], None] = _nothing_to_prepare
+        """Called before a subscription to a group: takes over what was put off while nobody wanted it."""
         self.draining = False
         """No new connections."""
 
@@ -85,6 +95,20 @@ class Hub:
             self._groups.setdefault(key.group, {})[key.symbol] = found
             SERIES.set(len(self._series))
         return found
+
+    def is_wanted(self, group: Group) -> bool:
+        """Whether anybody has subscribed to any of a channel and interval."""
+        return self._wanted_symbols[group] > 0
+
+    def wanted(self, key: SeriesKey) -> Series | None:
+        """A series that somebody has subscribed to; None when nobody has."""
+        found = self.series(key) if key.group in self._wildcards else self._series.get(key)
+        return found if found is not None and found.subscribers else None
+
+    def newest_final(self, symbol: str, interval: int) -> int:
+        """Open time of the newest final bar, UTC nanoseconds; -1 for none."""
+        final = self._series.get(SeriesKey(Channel.BARS, symbol, interval))
+        return -1 if final is None or final.history is None else cast(BarHistory, final.history).newest
 
     # -- clients
 
@@ -200,9 +224,10 @@ class Hub:
         self._check_room(connection, request)
         fresh: list[Series] = []
         for group, symbols in request.selections.items():
+            self.prepare(group)
             held = connection.selections.setdefault(group, set())
             fresh += [series for series in self._wanted(group, symbols - held) if connection not in series.subscribers]
-            SUBSCRIPTIONS.inc(len(symbols - held))
+            self._count(group, len(symbols - held))
             held |= symbols
             if ALL in symbols:
                 self._wildcards.setdefault(group, {})[connection] = None
@@ -221,21 +246,31 @@ class Hub:
         for group, symbols in selections.items():
             held = connection.selections.get(group, set())
             before = list(self._wanted(group, symbols & held))
-            SUBSCRIPTIONS.dec(len(symbols & held))
+            self._count(group, -len(symbols & held))
             held -= symbols
             if ALL in symbols:
-                self._wildcards.get(group, {}).pop(connection, None)
+                self._forget_wildcard(group, connection)
             for series in before:
                 if ALL not in held and series.key.symbol not in held:
                     self._drop(connection, series)
             if not held:
                 connection.selections.pop(group, None)
 
+    def _count(self, group: Group, more: int) -> None:
+        SUBSCRIPTIONS.inc(more)
+        self._wanted_symbols[group] += more
+
+    def _forget_wildcard(self, group: Group, connection: Connection) -> None:
+        everyone = self._wildcards.get(group, {})
+        everyone.pop(connection, None)
+        if not everyone:
+            self._wildcards.pop(group, None)
+
     def _drop(self, connection: Connection, series: Series) -> None:
         series.subscribers.pop(connection, None)
         connection.forget(series.key)
-        if not series.subscribers and series.history is None and series.forming is None:
-            # Nobody wants it and it never had a row: a misspelt symbol must not stay for ever.
+        if not series.subscribers and series.history is None:
+            # Nobody wants it and there are no rows here: a misspelt symbol must not stay for ever.
             self._series.pop(series.key, None)
             self._groups[series.key.group].pop(series.key.symbol, None)
             SERIES.set(len(self._series))
@@ -271,8 +306,8 @@ class Hub:
         return end - first
 
     def _send_forming(self, connection: Connection, series: Series) -> int:
-        forming = series.forming
-        if forming is None:
+        forming = self.forming.get(series.key)
+        if forming is None or forming.at <= self.newest_final(series.key.symbol, series.key.interval):
             return 0
         connection.put_past(Past(lambda _number: forming, 0, 1))
         return 1

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gateway.hub.blocks import Block, blocks_of
 from gateway.hub.handover import Handover
+from gateway.hub.tables import Table, table_of
 from gateway.metrics import BAD_RECORDS
 from services.runtime.clock import Clock
 from services.runtime.errors import BadRecord
@@ -27,7 +28,7 @@ class Source:
     on_failure: called from a thread with what ended a reader.
     """
 
-    def __init__(self, bootstrap: str, take: Callable[[Block], None], on_failure: Callable[[BaseException], None], clock: Clock) -> None:
+    def __init__(self, bootstrap: str, take: Callable[[Block | Table], None], on_failure: Callable[[BaseException], None], clock: Clock) -> None:
         self._bootstrap = bootstrap
         self._on_failure = on_failure
         self._clock = clock
@@ -74,12 +75,17 @@ class Source:
         return {place: offset for topic in _LIVE for place, offset in tail_start(self._bootstrap, topic, _TAIL_RECORDS).items()}
 
     def _on_records(self, records: list[Record]) -> None:
-        blocks: list[Block] = []
+        rows: list[Block | Table] = []
         for record in records:
             try:
-                blocks += blocks_of(record)
+                rows += _tables_of(record) if record.topic in _LIVE else blocks_of(record)
             except BadRecord as error:
                 BAD_RECORDS.labels(record.topic).inc()
                 _log.warning("record left out", topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error))
-        if blocks:
-            self._handover.put(blocks)
+        if rows:
+            self._handover.put(rows)
+
+
+def _tables_of(record: Record) -> list[Table]:
+    table = table_of(record)
+    return [table] if len(table.ints) else []

@@ -15,12 +15,12 @@ import numpy as np
 import picows
 import uvloop
 
-from gateway.hub.blocks import Block
 from gateway.hub.hub import Hub
 from gateway.hub.intake import Intake
 from gateway.hub.limits import Limits
 from gateway.hub.rows import BarRow
 from gateway.hub.series import Channel, SeriesKey
+from gateway.hub.tables import Table
 from gateway.hub.updates import Update
 from gateway.ws import PATH, start_websocket_server
 from services.runtime.clock import SystemClock
@@ -50,11 +50,12 @@ async def _hub() -> tuple[float, float]:
     hub = Hub(clock, asyncio.get_running_loop().call_later, Limits(connections=CLIENTS), flush_interval_s=0.0)
     intake = Intake(hub, clock)
     server = await start_websocket_server(hub, "127.0.0.1", 0, lambda: None)
-    blocks = [Block(SeriesKey(Channel.LIVE_BARS, f"S{number}.XSIM", 60), np.array([_row(number)], np.int64)) for number in range(TOGETHER)]
+    numbers = np.arange(TOGETHER, dtype=np.int64)
+    symbols, rows = tuple(f"S{number}.XSIM" for number in range(TOGETHER)), np.array([_row(number) for number in range(TOGETHER)], np.int64)
+    table = Table(Channel.LIVE_BARS, symbols, numbers, np.full(TOGETHER, 60, np.int64), rows)
 
     async def pump() -> None:
-        for block in blocks:
-            intake.take(block)
+        intake.take(table)
         hub.flush()
         await asyncio.sleep(0)
         # The next only when all have taken this one: nothing may be conflated away.

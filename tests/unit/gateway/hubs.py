@@ -12,12 +12,14 @@ import numpy as np
 from gateway.hub.blocks import Block
 from gateway.hub.codecs import JsonCodec
 from gateway.hub.connection import Connection
+from gateway.hub.history import IntBlock
 from gateway.hub.hub import Hub
 from gateway.hub.intake import Intake
 from gateway.hub.json_requests import parse_json
 from gateway.hub.limits import Limits
 from gateway.hub.rows import BarRow, SignalRow, TickRow
-from gateway.hub.series import Channel, SeriesKey
+from gateway.hub.series import NO_INTERVAL, Channel, SeriesKey
+from gateway.hub.tables import Table
 from services.runtime.testing import ManualClock
 
 Message = dict[str, Any]
@@ -73,12 +75,15 @@ class HandHub:
 
     def bars(self, symbol: str, *numbers: int, live: bool = False, interval: int = 60) -> None:
         rows = [bar(number, live=live) for number in numbers]
-        key = SeriesKey(Channel.LIVE_BARS if live else Channel.BARS, symbol, interval)
-        self.intake.take(Block(key, np.array(rows, np.int64).reshape(len(rows), -1)))
+        ints = np.array(rows, np.int64).reshape(len(rows), -1)
+        if live:
+            self.intake.take(table(Channel.LIVE_BARS, symbol, ints, interval))
+        else:
+            self.intake.take(Block(SeriesKey(Channel.BARS, symbol, interval), ints))
 
     def ticks(self, symbol: str, *numbers: int) -> None:
         rows = [TickRow(number * 1_000_000, 5_000, 12_345, 7, number, 3, 0, 2, 0) for number in numbers]
-        self.intake.take(Block(SeriesKey(Channel.TICKS, symbol, 0), np.array(rows, np.int64)))
+        self.intake.take(table(Channel.TICKS, symbol, np.array(rows, np.int64)))
 
     def indicators(self, symbol: str, *numbers: int, names: tuple[str, ...] = ("sma_5", "rsi_14")) -> None:
         ints = np.array([[number * MINUTE, 0, 2, 0] for number in numbers], np.int64)
@@ -88,6 +93,11 @@ class HandHub:
     def signal(self, symbol: str, number: int, kind: str = "golden_cross") -> None:
         row = SignalRow(number * MINUTE, (number + 1) * MINUTE, 0, kind, 1, 1.5, 2.0, 0.5, ("sma_5",), (1.0,), 2, 0)
         self.intake.take(Block(SeriesKey(Channel.SIGNALS, symbol, 60), np.zeros((1, 0), np.int64), signals=(row,)))
+
+
+def table(channel: Channel, symbol: str, ints: IntBlock, interval: int = NO_INTERVAL) -> Table:
+    """Rows of a single series."""
+    return Table(channel, (symbol,), np.zeros(len(ints), np.int64), np.full(len(ints), interval, np.int64), ints)
 
 
 def bar(number: int, *, live: bool = False, revision: int = 0) -> BarRow:

@@ -9,6 +9,7 @@ from signalbox.events.v1 import analysis_batch_pb2
 from gateway.hub.blocks import MOST_ROWS, blocks_of
 from gateway.hub.rows import BarRow, TickRow
 from gateway.hub.series import Channel, SeriesKey
+from gateway.hub.tables import joined, table_of
 from services.runtime.columns import WEEK_NS, BarColumns, IndicatorColumns, InstrumentRef, TickColumns, encode_bars, encode_indicators, encode_ticks
 from services.runtime.errors import BadRecord
 from services.runtime.kafka import Record
@@ -56,7 +57,7 @@ def test_bars_are_split_by_series_in_their_order() -> None:
 
 
 def test_forming_bars_carry_their_time() -> None:
-    (block,) = blocks_of(record(LIVE_BARS.name, encode_bars(bar_columns([0], [60], ts_recv=77))))
+    (block,) = table_of(record(LIVE_BARS.name, encode_bars(bar_columns([0], [60], ts_recv=77)))).blocks()
     assert BarRow(*block.ints[0].tolist()).ts_recv == 77
 
 
@@ -69,19 +70,19 @@ def test_a_block_is_never_longer_than_a_history_can_hold() -> None:
 def test_ticks_and_a_batch_that_holds_only_a_watermark() -> None:
     numbers = np.array([5, 6], np.int64)
     batch = TickColumns("replay:es", 2, _INSTRUMENTS, np.array([1, 0], np.uint32), numbers, numbers, numbers, numbers, numbers, replay_shift=WEEK_NS)
-    rows = {block.key.symbol: TickRow(*block.ints[0].tolist()) for block in blocks_of(record(TICKS.name, encode_ticks(batch)))}
+    rows = {block.key.symbol: TickRow(*block.ints[0].tolist()) for block in table_of(record(TICKS.name, encode_ticks(batch))).blocks()}
     assert rows["ES.XCME"] == TickRow(6, 6, 6, 6, 6, 2, WEEK_NS, 2, 0)
     assert rows["BTC.XSIM"].size_digits == 8
     none = np.zeros(0, np.int64)
     empty = TickColumns("replay:es", 2, _INSTRUMENTS, np.zeros(0, np.uint32), none, none, none, none, none, watermark=5)
-    assert blocks_of(record(TICKS.name, encode_ticks(empty))) == []
+    assert list(table_of(record(TICKS.name, encode_ticks(empty))).blocks()) == []
 
 
 def test_ticks_that_no_bar_takes_are_left_out() -> None:
     prices, sizes = np.array([0, 5, 5, 5], np.int64), np.array([5, -1, 5, 5], np.int64)
     times = np.array([1, 1, -1, 1], np.int64)
     batch = TickColumns("replay:es", 2, _INSTRUMENTS, np.zeros(4, np.uint32), times, times, prices, sizes, np.arange(4, dtype=np.int64))
-    (block,) = blocks_of(record(TICKS.name, encode_ticks(batch)))
+    (block,) = table_of(record(TICKS.name, encode_ticks(batch))).blocks()
     assert [TickRow(*row).seq for row in block.ints.tolist()] == [3]
 
 
@@ -99,7 +100,7 @@ def test_indicators() -> None:
 @pytest.mark.parametrize("topic", [TICKS.name, BARS.name, LIVE_BARS.name, INDICATORS.name, SIGNALS.name])
 def test_garbage_is_a_bad_record(topic: str) -> None:
     with pytest.raises(BadRecord):
-        blocks_of(record(topic, b"\xff\xff\xff garbage"))
+        (table_of if topic in (TICKS.name, LIVE_BARS.name) else blocks_of)(record(topic, b"\xff\xff\xff garbage"))
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,12 @@ def test_garbage_is_a_bad_record(topic: str) -> None:
 def test_a_signal_that_cannot_be_used_is_a_bad_record(row: analysis_batch_pb2.SignalRow) -> None:
     with pytest.raises(BadRecord):
         blocks_of(record(SIGNALS.name, analysis_batch_pb2.SignalBatch(signals=[row]).SerializeToString()))
+
+
+def test_tables_joined_keep_the_order_of_each_series() -> None:
+    tables = [
+        table_of(record(LIVE_BARS.name, encode_bars(bar_columns(list(instruments), [60] * 3, ts_recv=number))))
+        for number, instruments in enumerate([(0, 1, 0), (1, 1, 0)], 1)
+    ]
+    rows = {block.key.symbol: [(row[0], row[-1]) for row in block.ints.tolist()] for block in joined(tables).blocks()}
+    assert rows == {"ES.XCME": [(0, 1), (2, 1), (2, 2)], "BTC.XSIM": [(1, 1), (0, 2), (1, 2)]}

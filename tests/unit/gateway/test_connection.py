@@ -30,13 +30,13 @@ def test_forming_bars_are_conflated_and_a_slow_client_is_told() -> None:
     assert minutes(told[1:]) == [5, 9]
 
 
-def test_forming_bars_of_one_turn_are_conflated_without_a_gap() -> None:
+def test_forming_bars_of_one_turn_are_conflated_to_the_last_of_each_bar_without_a_gap() -> None:
     hand = HandHub()
     connection, recorder = hand.client()
     hand.ask(connection, action="subscribe", live_bars=[ES])
     hand.bars(ES, 1, 1, 1, 2, live=True)
     hand.turn()
-    assert minutes(recorder.messages("live_bar")) == [2]
+    assert minutes(recorder.messages("live_bar")) == [1, 2]
     assert recorder.messages("gap") == []
 
 
