@@ -86,6 +86,10 @@ test-data: .venv/.synced-dev protos ## Tests on the real data sets in SIGNALBOX_
 bench: .venv/.synced-dev protos ## Figures of this machine, with ratios; also in build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)
 
+.PHONY: chaos
+chaos: .venv/.synced-dev protos ## Kill, stop and starve the workers under load and compare every row; also in build/chaos.json (ARGS='--share 0.1')
+	$(PYTHON) -m tests.chaos $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built; data, .venv and .tools stay
 	rm -rf build gen .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

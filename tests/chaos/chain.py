@@ -57,17 +57,21 @@ class Verdict:
     """Rows sent, those sent twice counted twice."""
     commits_checked: int
     """Comparisons of a committed offset with the checkpoints."""
+    ended_alone: list[str]
+    """Workers that ended by themselves, for instance when they found that they had been replaced, and were started again."""
 
 
 class Chain:
     """Use as a context manager; workers are started with `start`. rows: ticks of each symbol's first source every 50 ms."""
 
-    def __init__(self, home: Path, seed: int, *, partitions: int = 4, rows: int = 8, env: dict[str, str] | None = None) -> None:
+    def __init__(self, home: Path, seed: int, *, partitions: int = 4, rows: int = 5, env: dict[str, str] | None = None) -> None:
         self.home, self.partitions = home, partitions
         self.market = Market(partitions, seed)
         self.broker = new_broker(home / "kafka")
         self.valkey = EmbeddedValkey(home / "valkey", free_ports(1)[0])
         self.workers: dict[tuple[str, int], Process] = {}
+        self.ended_alone: list[str] = []
+        """Workers that ended by themselves, each with its exit code."""
         self._env = env or {}
         self._rows = rows
         self._stack = ExitStack()
@@ -124,6 +128,7 @@ class Chain:
         """As a supervisor does: replica 0 of each kind that has ended by itself is started again."""
         for kind in KINDS:
             if not self.worker(kind).running:
+                self.ended_alone.append(f"{kind.name}-worker: {self.worker(kind).process.returncode}")
                 self.start(kind)
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
@@ -172,7 +177,7 @@ class Chain:
         assert not wrong, f"{len(wrong)} rows differ from the oracle's, such as {wrong[:3]}"
         self.check()
         rows = {topic: sum(identity[0] == topic for identity in expected) for topic in sorted({identity[0] for identity in expected})}
-        return Verdict(rows, seen.repeats, self.market.rows_sent, self.ledger.checked)
+        return Verdict(rows, seen.repeats, self.market.rows_sent, self.ledger.checked, self.ended_alone)
 
     def _pump(self) -> None:
         try:

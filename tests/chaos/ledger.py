@@ -104,8 +104,9 @@ class Ledger:
                     self._compare(askers[group], watched, manifests[group])
         except BaseException as error:  # noqa: BLE001 - raised again by check()
             self._failure = error
-        for each in (*manifests.values(), *askers.values()):
-            each.close()
+        for group in self._groups:
+            manifests[group].close()
+            askers[group].close()
 
     def _compare(self, asker: Consumer, watched: Watched, manifests: Manifests) -> None:
         wanted = [TopicPartition(watched.input.name, partition) for partition in range(self._partitions)]

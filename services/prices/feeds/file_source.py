@@ -3,6 +3,7 @@
 import csv as text_csv
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +101,10 @@ class CsvSource:
         self.total = path.stat().st_size
         gzipped = self._file.peek(2)[:2] == b"\x1f\x8b"
         self._text = cast(BinaryIO, gzip.GzipFile(fileobj=self._file)) if gzipped else self._file
-        self._rest = self._text.readline(_LONGEST_LINE)
+        self._rest = self._unpacked(lambda: self._text.readline(_LONGEST_LINE))
         first = self._decoded(self._rest)
         self._delimiter = max(_DELIMITERS, key=first.count)
-        cells = [cell.strip() for cell in next(text_csv.reader([first], delimiter=self._delimiter), [])]
+        cells = self._cells(first)
         if not cells:
             self.close()
             raise DataUnreadable(str(path), "expected a line of column names, the file begins with an empty line" if self.total else "the file is empty")
@@ -129,6 +130,12 @@ class CsvSource:
             self._line += block.count(b"\n") + (not block.endswith(b"\n"))
             yield chunk
 
+    def _cells(self, line: str) -> list[str]:
+        try:
+            return [cell.strip() for cell in next(text_csv.reader([line], delimiter=self._delimiter), [])]
+        except text_csv.Error as error:
+            raise DataUnreadable(str(self._path), f"the first line is not CSV: {error}") from error
+
     def _decoded(self, line: bytes) -> str:
         try:
             return line.decode("utf-8-sig").rstrip("\r\n")
@@ -149,9 +156,12 @@ class CsvSource:
             yield self._rest
 
     def _read(self) -> bytes:
+        return self._unpacked(lambda: self._text.read(_BLOCK))
+
+    def _unpacked(self, read: Callable[[], bytes]) -> bytes:
         try:
-            return self._text.read(_BLOCK)
-        except (OSError, EOFError) as error:
+            return read()
+        except (OSError, EOFError, zlib.error) as error:
             raise DataUnreadable(str(self._path), f"cannot be unpacked: {error}") from error
 
     def _parsed(self, block: bytes, columns: Sequence[int]) -> Chunk:
