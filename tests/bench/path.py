@@ -1,9 +1,9 @@
 """Ticks topic -> bars -> indicators and signals -> out, checkpoints on, against plain loops over the same trades.
 
 Ours: prices-worker and analysis-worker run and are ready; then a backlog of batches is put on market.ticks.v1 at once. Time runs from
-before the first batch is sent until the last indicator row can be read. References: a backlog of one JSON tick a record is there before
-they start; time runs from the first tick they have in hand to the acknowledgement of their last result. Bars and indicators of all runs
-are compared; a difference ends the bench.
+before the first batch is sent until the last indicator row can be read. References: a backlog (of one JSON tick a record; for the plain loop of
+our own processors the same batches) is there before they start; time runs from the first record they have in hand to the acknowledgement of
+their last result. Bars and indicators of all runs are compared; a difference ends the bench.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.bench.processes import Process, Usage
 from tests.bench.results import Result
 from tests.servers import REPOSITORY, new_broker
 
-TICKS_COUNT = 300_000
+TICKS_COUNT = 1_000_000
 PARTITIONS = 4
 BATCH_ROWS = 512
 BACKLOG_ROWS = 4_096
@@ -72,20 +72,22 @@ def run() -> list[Result]:
         thousands = reference(home / "thousands", ticks, "orjson")
         ours = chain(home / "chain", ticks, BATCH_ROWS)
         backlog = chain(home / "backlog", ticks, BACKLOG_ROWS)
+        plain = plain_loop(home / "plain", ticks, BACKLOG_ROWS)
         compare("orjson loop", poll.rows, thousands.rows)
         compare("workers", poll.rows, ours.rows)
         compare("workers on a backlog", poll.rows, backlog.rows)
+        compare("plain loop of our processors", poll.rows, plain.rows)
         few, many = (chain(home / f"symbols-{count}", workload.trades(TICKS_COUNT, count), BATCH_ROWS) for count in (10, 10_000))
-    return [*_throughput(poll, thousands, ours, backlog), *_sizes(ours, few, many), _encoding(ticks)]
+    compared = [Result("path.ticks_per_s.backlog", backlog.ticks_per_s, "ticks/s", "our processors in a plain loop, no checkpoints", plain.ticks_per_s)]
+    return [*_throughput(poll, thousands, ours), *compared, *_sizes(ours, few, many), _encoding(ticks)]
 
 
-def _throughput(poll: Run, thousands: Run, ours: Run, backlog: Run) -> list[Result]:
+def _throughput(poll: Run, thousands: Run, ours: Run) -> list[Result]:
     name, unit = "path.ticks_per_s", "ticks/s"
     cpu = 1e6 / TICKS_COUNT
     return [
         Result(name, ours.ticks_per_s, unit, "confluent-kafka poll, json, dictionaries", poll.ticks_per_s),
         Result(f"{name}.by_thousands", ours.ticks_per_s, unit, "confluent-kafka consume(1000), orjson", thousands.ticks_per_s),
-        Result(f"{name}.backlog", backlog.ticks_per_s, unit, "the same in records of 512 rows", ours.ticks_per_s),
         Result("path.cpu_s_per_million", ours.usage.cpu_seconds * cpu, "s", "poll loop", poll.usage.cpu_seconds * cpu, False),
         Result("path.peak_mib", ours.usage.peak_bytes / 2**20, "MiB", "poll loop", poll.usage.peak_bytes / 2**20, False),
     ]
@@ -125,6 +127,20 @@ def reference(folder: Path, ticks: TickColumns, way: str) -> Run:
             row = orjson.loads(value)
             bar = (row["open"], row["high"], row["low"], row["close"], row["volume"], row["trades"])
             rows[row["symbol"], row["ts_open"]] = (*map(float, bar), *(row["indicators"].get(name, math.nan) for name in SHARED))
+    return Run(len(ticks) / figures["seconds"], Usage(figures["cpu_seconds"], figures["peak_bytes"]), rows)
+
+
+def plain_loop(folder: Path, ticks: TickColumns, batch_rows: int) -> Run:
+    """Our processors in one plain loop, on a broker of its own."""
+    folder.mkdir(parents=True)
+    records = list(workload.batches(ticks, batch_rows, PARTITIONS))
+    with new_broker(folder) as broker:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        send(make_producer(broker.bootstrap), TICKS.name, records, record_headers(TICKS.message, "bench"))
+        command = [sys.executable, "-m", "tests.bench.plain_loop", "--bootstrap", broker.bootstrap, "--records", str(len(records)), "--partitions"]
+        done = subprocess.run([*command, str(PARTITIONS)], cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
+        figures = json.loads(done.stdout)
+        rows = _rows(*(read_all(broker.bootstrap, topic.name, PARTITIONS) for topic in (BARS, INDICATORS)))
     return Run(len(ticks) / figures["seconds"], Usage(figures["cpu_seconds"], figures["peak_bytes"]), rows)
 
 

@@ -65,7 +65,7 @@ class PartitionPipeline:
         self._writer = writer
         self._bury = bury
         self._batch = outputs.new_batch()
-        self._events: deque[tuple[int, int, Event]] = deque()
+        self._events: deque[tuple[int, int, Event | None]] = deque()
         labels = (topic, str(partition))
         self._records = metrics.RECORDS.labels(*labels)
         self._position_gauge = metrics.POSITION.labels(*labels)
@@ -73,8 +73,8 @@ class PartitionPipeline:
         self._lag_gauge = metrics.LAG.labels(*labels)
         self._position_gauge.set(start)
 
-    def handle(self, record: InputRecord, event: Event) -> None:
-        """Process the next record, or pass over one that came before.
+    def handle(self, record: InputRecord, event: Event | None) -> None:
+        """Process the next record, or pass over one that came before. event: to acknowledge when a checkpoint holds the record; a bundle has one for its last.
 
         Offsets of an input topic have no holes: it is not compacted and nobody writes to it in transactions, and where retention has cut
         the beginning away the pipeline starts behind the cut. So a hole means lost records.
@@ -92,10 +92,10 @@ class PartitionPipeline:
         self.position += 1
         self._records.inc()
 
-    def _pass_over(self, record: InputRecord, event: Event) -> None:
+    def _pass_over(self, record: InputRecord, event: Event | None) -> None:
         metrics.SKIPPED.labels(self.topic).inc()
         # A second copy of a record that no checkpoint holds yet is acknowledged with the first copy.
-        if record.offset < self.checkpointed:
+        if event is not None and record.offset < self.checkpointed:
             event.ack()
 
     def _process(self, record: InputRecord) -> list[Output]:
@@ -152,7 +152,8 @@ class PartitionPipeline:
         while self._events and self._events[0][0] < next_offset:
             _, size, event = self._events.popleft()
             self.unacknowledged_bytes -= size
-            event.ack()
+            if event is not None:
+                event.ack()
 
     def report(self, extent: Extent | None) -> None:
         """Bring the gauges up to date. extent: of the input partition, where known."""

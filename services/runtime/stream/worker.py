@@ -209,23 +209,25 @@ class StreamWorker:
     async def consume(self, events: AsyncIterator[Any]) -> None:
         """The agent's edge: whatever goes wrong with a record ends the process, for Faust would go on without it."""
         async for event in events:
-            try:
-                await self._take(event)
-            except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
-                message = event.message
-                _log.error("record failed", topic=message.topic, partition=message.partition, offset=message.offset, error=str(error))
-                self._fail(error if isinstance(error, StreamError) else RecordFailed(message.topic, message.partition, message.offset, error))
-                await _for_ever()
+            for record in event.message.value:
+                try:
+                    await self._take(record, event)
+                except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
+                    _log.error("record failed", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error))
+                    self._fail(error if isinstance(error, StreamError) else RecordFailed(record.topic, record.partition, record.offset, error))
+                    await _for_ever()
 
-    async def _take(self, event: Any) -> None:
+    async def _take(self, record: Any, event: Any) -> None:
         message = event.message
-        pipeline = self._pipelines.get(message.partition)
+        pipeline = self._pipelines.get(record.partition)
         if pipeline is None or message.generation_id != pipeline.generation:
             return  # from before a rebalance; it will come again to whoever has the partition now
         await self._wait_for_room(pipeline)
         if self._draining or pipeline.dropped:
             return
-        pipeline.handle(InputRecord(message.topic, message.partition, message.offset, message.value or b"", list(message.headers or ())), event)
+        # Its last record stands for the bundle.
+        to_acknowledge = event if record.offset == message.offset else None
+        pipeline.handle(InputRecord(record.topic, record.partition, record.offset, record.value or b"", list(record.headers)), to_acknowledge)
         self._outputs.poll()
         self._live()
 
