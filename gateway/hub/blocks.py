@@ -25,12 +25,18 @@ MOST_ROWS = 500
 _SYMBOL_STEP = 1_000_000
 
 
-class Place(NamedTuple):
-    """Where a record is."""
+class Origin(NamedTuple):
+    """A record whose trace is recorded."""
 
     topic: str
     partition: int
     offset: int
+    traceparent: str
+
+
+def origin_of(record: Record, traceparent: str | None) -> Origin | None:
+    """The record with its trace context; None when its trace is not recorded."""
+    return Origin(record.topic, record.partition, record.offset, traceparent) if traceparent is not None and is_sampled(traceparent) else None
 
 
 class Block(NamedTuple):
@@ -47,16 +53,16 @@ class Block(NamedTuple):
     """Rows of signals."""
     traceparent: str | None = None
     """Trace context of the record."""
-    place: Place | None = None
-    """Where the record was read, if its trace is recorded."""
+    origin: Origin | None = None
+    """The record, if its trace is recorded."""
 
 
 def blocks_of(record: Record) -> list[Block]:
     """The rows of a record of final bars, indicators or signals. Raises BadRecord."""
     decode = _DECODERS[record.topic]
     traceparent = read_headers(record.headers).traceparent
-    place = Place(record.topic, record.partition, record.offset) if is_sampled(traceparent) else None
-    return [part._replace(traceparent=traceparent, place=place) for block in decode(record.value) for part in parts_of(block)]
+    origin = origin_of(record, traceparent)
+    return [part._replace(traceparent=traceparent, origin=origin) for block in decode(record.value) for part in parts_of(block)]
 
 
 def parts_of(block: Block) -> Iterator[Block]:

@@ -2,7 +2,7 @@
 
 from opentelemetry.trace import Span, SpanKind
 
-from gateway.hub.blocks import Block, Place
+from gateway.hub.blocks import Origin
 from services.runtime.clock import Clock
 from services.runtime.record_spans import record_attributes
 from services.runtime.telemetry import is_recording, parse_traceparent, start_span
@@ -25,18 +25,18 @@ class Deliveries:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open: dict[Place, _Delivery] = {}
+        self._open: dict[Origin, _Delivery] = {}
 
-    def note(self, block: Block, rows: int, clients: int) -> None:
-        """Rows of a block that were put into the queues of so many clients."""
-        if block.place is None or not (rows and clients and is_recording()):
+    def note(self, origin: Origin | None, rows: int, clients: int) -> None:
+        """Rows of a record that were put into the queues of so many clients. origin: None when its trace is not recorded."""
+        if origin is None or not (rows and clients and is_recording()):
             return
-        delivery = self._open.get(block.place)
+        delivery = self._open.get(origin)
         if delivery is None:
-            span = self._start(block, block.place)
+            span = self._start(origin)
             if span is None:
                 return
-            delivery = self._open[block.place] = _Delivery(span)
+            delivery = self._open[origin] = _Delivery(span)
         delivery.rows += rows
         delivery.clients = max(delivery.clients, clients)
 
@@ -50,7 +50,6 @@ class Deliveries:
             delivery.span.end(now)
         self._open.clear()
 
-    def _start(self, block: Block, place: Place) -> Span | None:
-        attributes = record_attributes("deliver", "process", place.topic, place.partition)
-        attributes |= {"messaging.kafka.offset": place.offset, "signalbox.channel": block.key.channel.key}
-        return start_span(f"deliver {place.topic}", parse_traceparent(block.traceparent), SpanKind.CONSUMER, attributes, start_ns=self._clock.now_ns())
+    def _start(self, origin: Origin) -> Span | None:
+        attributes = record_attributes("deliver", "process", origin.topic, origin.partition) | {"messaging.kafka.offset": origin.offset}
+        return start_span(f"deliver {origin.topic}", parse_traceparent(origin.traceparent), SpanKind.CONSUMER, attributes, start_ns=self._clock.now_ns())

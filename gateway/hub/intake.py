@@ -111,6 +111,7 @@ class Intake:
             series = self._hub.wanted(SeriesKey(Channel.LIVE_BARS, symbol, interval))
             # A forming bar that arrives after its final one would turn time back.
             if series is not None and values[0] > self._hub.newest_final(symbol, interval):
+                self._deliveries.note(table.origin, 1, len(series.subscribers))
                 self._hub.publish(series, Update(series.key, BarRow._make(values), table.traceparent))
 
     def _take_bars(self, series: Series, block: Block) -> None:
@@ -136,7 +137,7 @@ class Intake:
         if fresh < rows:
             DUPLICATES.labels(block.key.channel.key).inc(rows - fresh)
         if series.subscribers:
-            self._deliveries.note(block, fresh, len(series.subscribers))
+            self._deliveries.note(block.origin, fresh, len(series.subscribers))
             end = history.count()
             self._publish(series, (Update(block.key, history.row(number), block.traceparent) for number in range(end - fresh, end)))
 

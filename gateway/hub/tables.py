@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.hub.blocks import Block, bar_matrix, digits, groups, matrix, parts_of
+from gateway.hub.blocks import Block, Origin, bar_matrix, digits, groups, matrix, origin_of, parts_of
 from gateway.hub.history import IntBlock
 from gateway.hub.series import NO_INTERVAL, Channel, SeriesKey
 from services.runtime.columns import decode_bars, decode_ticks
@@ -36,6 +36,8 @@ class Table(NamedTuple):
     """Columns as in TickRow or BarRow."""
     traceparent: str | None = None
     """Trace context of the record."""
+    origin: Origin | None = None
+    """The record, if its trace is recorded."""
 
     def take(self, rows: NDArray[np.bool_]) -> "Table":
         """Some of the rows."""
@@ -45,14 +47,14 @@ class Table(NamedTuple):
         """The rows by series, in blocks."""
         for number, rows in groups(self.symbol * _SYMBOL_STEP + self.interval):
             key = SeriesKey(self.channel, self.symbols[number // _SYMBOL_STEP], number % _SYMBOL_STEP)
-            yield from parts_of(Block(key, self.ints[rows], traceparent=self.traceparent))
+            yield from parts_of(Block(key, self.ints[rows], traceparent=self.traceparent, origin=self.origin))
 
 
 def table_of(record: Record) -> Table:
     """The rows of a record of ticks or forming bars; there may be none. Raises BadRecord."""
     traceparent = read_headers(record.headers).traceparent
     table = _ticks(record.value) if record.topic == TICKS.name else _live_bars(record.value)
-    return table._replace(traceparent=traceparent)
+    return table._replace(traceparent=traceparent, origin=origin_of(record, traceparent))
 
 
 def joined(tables: Sequence[Table]) -> Table:
