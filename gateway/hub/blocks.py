@@ -11,7 +11,8 @@ from signalbox.events.v1 import analysis_batch_pb2
 from gateway.hub.history import FloatBlock, IntBlock
 from gateway.hub.rows import SignalRow
 from gateway.hub.series import INTERVAL_NAMES, Channel, SeriesKey
-from services.runtime.columns import BarColumns, InstrumentRef, decode_bars, decode_indicators
+from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, decode_bars, decode_indicators
+from services.runtime.columns_many import decode_many_bars, decode_many_indicators
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.kafka import Record
@@ -65,6 +66,12 @@ def blocks_of(record: Record) -> list[Block]:
     return [part._replace(traceparent=traceparent, origin=origin) for block in decode(record.value) for part in parts_of(block)]
 
 
+def blocks_of_backlog(topic: str, values: Sequence[bytes]) -> list[Block]:
+    """The rows of many records of final bars, or of indicators, together and without their traces. Raises BadRecord when one of them is bad."""
+    blocks = _bar_blocks(decode_many_bars(values)) if topic == BARS.name else _indicator_blocks(decode_many_indicators(values))
+    return [part for block in blocks for part in parts_of(block)]
+
+
 def parts_of(block: Block) -> Iterator[Block]:
     """The block in parts of at most MOST_ROWS."""
     if len(block.ints) <= MOST_ROWS:
@@ -77,7 +84,10 @@ def parts_of(block: Block) -> Iterator[Block]:
 
 
 def _bars(data: bytes) -> Iterator[Block]:
-    bars = decode_bars(data)
+    return _bar_blocks(decode_bars(data))
+
+
+def _bar_blocks(bars: BarColumns) -> Iterator[Block]:
     rows = bar_matrix(bars)
     for number, mask in groups(bars.instrument.astype(np.int64) * _SYMBOL_STEP + bars.interval):
         yield Block(SeriesKey(Channel.BARS, bars.instruments[number // _SYMBOL_STEP].symbol, number % _SYMBOL_STEP), rows[mask])
@@ -92,7 +102,10 @@ def bar_matrix(bars: BarColumns) -> IntBlock:
 
 
 def _indicators(data: bytes) -> Iterator[Block]:
-    rows = decode_indicators(data)
+    return _indicator_blocks(decode_indicators(data))
+
+
+def _indicator_blocks(rows: IndicatorColumns) -> Iterator[Block]:
     ints = matrix([rows.ts_open, rows.revision, rows.source_kind, rows.replay_shift])
     for number, mask in groups(rows.symbol.astype(np.int64) * _SYMBOL_STEP + rows.interval):
         symbol = rows.symbols[number // _SYMBOL_STEP]
