@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from deploy.local import envoy, lock, preflight, processes
 from deploy.local.broker import jars_dir
+from deploy.local.configuration import checked
 from deploy.local.errors import StackError
 from deploy.local.jars import CHECKSUMS, cached_folder, read_checksums, verify
 from deploy.local.ports import PortUse, check_free
@@ -32,8 +33,7 @@ def examine() -> list[Finding]:
     """Look at everything. Never raises for what it finds."""
     first = [_python(), _platform()]
     try:
-        settings = StackSettings.from_environment()
-        processes.partitions()
+        settings, _ = checked(StackSettings.from_environment, processes.partitions)
     except StackError as error:
         return [*first, _bad("settings", error)]
     first.append(Finding("settings", True, f"data folder {settings.home}"))

@@ -3,7 +3,7 @@
 StackError
 ├── SetupError            something that is needed could not be fetched or built
 │   └── ChecksumError     a downloaded file is not the one that was tried
-├── SettingError          an environment variable has a value that cannot be used
+├── SettingError          environment variables have values that cannot be used
 ├── PortInUse             a port of the stack is taken by someone else
 ├── AlreadyRunning        another stack runs on the same data folder
 ├── DiskFull              too little room under the data folder
@@ -37,7 +37,12 @@ class ChecksumError(SetupError):
 
 
 class SettingError(StackError):
-    """An environment variable has a value that cannot be used."""
+    """Environment variables have values that cannot be used. problems: a line for each, as `NAME: was 'value'; expected: what`."""
+
+    def __init__(self, *problems: str, hint: str = "") -> None:
+        message = problems[0] if len(problems) == 1 else "".join((f"{len(problems)} settings are wrong:", *(f"\n  {problem}" for problem in problems)))
+        super().__init__(message, hint)
+        self.problems = problems
 
 
 class PortInUse(StackError):

@@ -97,7 +97,7 @@ def partitions(env: Mapping[str, str] | None = None) -> int:
     """Partitions of the market topics, SIGNALBOX_PARTITIONS. Raises SettingError."""
     text = (os.environ if env is None else env).get("SIGNALBOX_PARTITIONS") or "4"
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise SettingError(f"expected a number from 1 to 1024 in SIGNALBOX_PARTITIONS, was {text!r}")
+        raise SettingError(f"SIGNALBOX_PARTITIONS: was {text!r}; expected: a number from 1 to 1024")
     return int(text)
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from deploy.local import preflight, setup
 from deploy.local.child import Child
+from deploy.local.configuration import checked
 from deploy.local.ending import Ending, Stopped
 from deploy.local.errors import SettingError, StackError
 from deploy.local.lock import StackLock
@@ -53,8 +54,7 @@ def report(console: Console, error: StackError) -> None:
 def run(progress: Progress) -> int:
     """The whole life of one stack. Raises StackError with nothing left running; Stopped when asked to end at start."""
     began = time.monotonic()
-    seconds = run_seconds()
-    settings = StackSettings.from_environment()
+    settings, seconds = checked(StackSettings.from_environment, run_seconds)
     preflight.check_folder(settings.home)
     ending = Ending()
     with ending.handling_signals(), StackLock(settings.run):
@@ -82,7 +82,7 @@ def run_seconds() -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86_400 * 7:
-        raise SettingError(f"expected a number of seconds above 0 in RUN_SECONDS, was {text!r}")
+        raise SettingError(f"RUN_SECONDS: was {text!r}; expected: a number of seconds above 0, at most a week")
     return seconds
 
 

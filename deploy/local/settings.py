@@ -66,16 +66,20 @@ class StackSettings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> StackSettings:
-        """Read and check all settings. Raises SettingError naming the variable and its value."""
+        """Read and check the settings of the stack itself. Raises SettingError naming every wrong one."""
         env = os.environ if env is None else env
-        ports = {name: _read_port(port, env) for name, port in PORTS.items()}
+        texts = {name: env.get(port.setting) or str(port.default) for name, port in PORTS.items()}
+        ports = {name: int(text) for name, text in texts.items() if text.isdecimal() and 0 < int(text) < 65_536}
+        problems = [f"{PORTS[name].setting}: was {text!r}; expected: a port from 1 to 65535" for name, text in texts.items() if name not in ports]
         settings = cls(
             home=Path(env.get("SIGNALBOX_HOME") or REPOSITORY / ".signalbox").absolute(),
             ports=ports,
             kafka=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
             redis=env.get("REDIS_URL") or None,
         )
-        settings._check_distinct()
+        problems += settings._shared_ports()
+        if problems:
+            raise SettingError(*problems)
         return settings
 
     @property
@@ -106,7 +110,7 @@ class StackSettings:
     def used_ports(self) -> list[PortUse]:
         """The ports this stack will listen on; those of servers that are not embedded are left out."""
         skipped = {*(_KAFKA_PORTS if self.kafka else ()), *(_VALKEY_PORTS if self.redis else ())}
-        return [PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name not in skipped]
+        return [PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name in self.ports and name not in skipped]
 
     def child_environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of every process: ours, with each setting said explicitly."""
@@ -123,16 +127,11 @@ class StackSettings:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _check_distinct(self) -> None:
+    def _shared_ports(self) -> list[str]:
         seen: dict[int, str] = {}
+        problems: list[str] = []
         for use in self.used_ports():
             if use.port in seen:
-                raise SettingError(f"{use.setting} and {seen[use.port]} are both {use.port}", "give each its own port")
-            seen[use.port] = use.setting
-
-
-def _read_port(port: Port, env: Mapping[str, str]) -> int:
-    text = env.get(port.setting) or str(port.default)
-    if not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise SettingError(f"expected a port from 1 to 65535 in {port.setting}, was {text!r}")
-    return int(text)
+                problems.append(f"{use.setting}: was '{use.port}'; expected: a port of its own, but {seen[use.port]} is the same")
+            seen.setdefault(use.port, use.setting)
+        return problems

@@ -12,24 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from deploy.local.configuration import SETTINGS, load_class
 from deploy.local.settings import PORTS, REPOSITORY
 from services.runtime.settings import env_name
 
 PAGE = REPOSITORY / "docs" / "settings.md"
-
-#: Title of each section, and the class whose fields it lists.
-SECTIONS: tuple[tuple[str, str], ...] = (
-    ("Every process", "services.runtime.settings:RuntimeSettings"),
-    ("Stream workers", "services.runtime.stream.settings:StreamWorkerSettings"),
-    ("prices", "services.prices.settings:PricesSettings"),
-    ("prices-worker", "services.prices.worker:PricesWorkerSettings"),
-    ("feeds", "services.prices.feeds.settings:FeedsSettings"),
-    ("analysis", "services.analysis.settings:AnalysisSettings"),
-    ("analysis-worker", "services.analysis.settings:AnalysisWorkerSettings"),
-    ("gateway", "gateway.settings:GatewaySettings"),
-    ("Envoy", "gateway.edge.settings:EdgeSettings"),
-)
-
 
 #: Variables that only the commands read.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
@@ -49,8 +36,8 @@ def page() -> str:
     lines += ["", "## Commands", "", "| variable | default | what |", "|---|---|---|"]
     lines += [f"| `{name}` | {default} | {what} |" for name, default, what in COMMANDS]
     seen = {port.setting for port in PORTS.values()}
-    for title, path in SECTIONS:
-        rows = _rows(_load(path), seen)
+    for title, path in SETTINGS:
+        rows = _rows(load_class(path), seen)
         lines += ["", f"## {title}", "", "| variable | default | what |", "|---|---|---|", *rows] if rows else []
     return "\n".join(lines) + "\n"
 

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from pydantic import Field
-
 from services.prices.bars import warm_up
 from services.prices.sessions import SessionTable
 from services.prices.stream import PricesProcessor
+from services.prices.worker_settings import PricesWorkerSettings
 from services.runtime import topics
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.settings import EXIT_WRONG_SETTINGS, load_settings
-from services.runtime.stream.settings import StreamWorkerSettings
 from services.runtime.stream.worker import run_worker
 
 _NS_PER_MS = 1_000_000
-
-
-class PricesWorkerSettings(StreamWorkerSettings):
-    """What `python -m services.prices.worker` reads from the environment."""
-
-    app: str = "prices"
-    """Name of the worker."""
-    metrics_port: int = Field(9467, validation_alias="SIGNALBOX_PRICES_WORKER_METRICS_PORT", ge=0, le=65535)
-    """Port of /metrics, /healthz and /readyz."""
-    lateness_ms: int = Field(2000, validation_alias="SIGNALBOX_LATENESS_MS", ge=0, le=86_400_000)
-    """Milliseconds of event time that a tick may come after a later one of its source and symbol. Bars are final this much later."""
-    snapshot_interval_ms: int = Field(200, validation_alias="SIGNALBOX_SNAPSHOT_INTERVAL_MS", ge=1, le=60_000)
-    """Least milliseconds between two snapshots of a symbol's last trade."""
 
 
 def main() -> None:

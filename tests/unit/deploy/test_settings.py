@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from deploy.local.configuration import checked
 from deploy.local.errors import SettingError
 from deploy.local.processes import partitions
+from deploy.local.run import run_seconds
 from deploy.local.settings import PORTS, REPOSITORY, StackSettings
 
 
@@ -35,12 +39,12 @@ def test_every_process_is_told_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["http", "0", "65536", "-1", "80.5"])
 def test_a_port_that_is_none(value: str) -> None:
-    with pytest.raises(SettingError, match=f"SIGNALBOX_EDGE_PORT, was '{value}'"):
+    with pytest.raises(SettingError, match=f"^SIGNALBOX_EDGE_PORT: was '{value}'; expected: a port from 1 to 65535$"):
         StackSettings.from_environment({"SIGNALBOX_EDGE_PORT": value})
 
 
 def test_one_port_for_two() -> None:
-    with pytest.raises(SettingError, match="SIGNALBOX_ENVOY_ADMIN_PORT and SIGNALBOX_EDGE_PORT are both 9000"):
+    with pytest.raises(SettingError, match="SIGNALBOX_ENVOY_ADMIN_PORT: was '9000'; expected: a port of its own, but SIGNALBOX_EDGE_PORT is the same"):
         StackSettings.from_environment({"SIGNALBOX_EDGE_PORT": "9000", "SIGNALBOX_ENVOY_ADMIN_PORT": "9000"})
 
 
@@ -54,3 +58,37 @@ def test_partitions() -> None:
     assert partitions({"SIGNALBOX_PARTITIONS": "16"}) == 16
     with pytest.raises(SettingError, match="was 'many'"):
         partitions({"SIGNALBOX_PARTITIONS": "many"})
+
+
+def test_every_wrong_setting_of_every_process_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "SIGNALBOX_EDGE_PORT": "http",
+        "SIGNALBOX_GATEWAY_PORT": "70000",
+        "SIGNALBOX_PARTITIONS": "many",
+        "SIGNALBOX_LATENESS_MS": "-1",
+        "SIGNALBOX_FEEDS": "none",
+        "SIGNALBOX_HUB_FLUSH_MS": "soon",
+        "SIGNALBOX_LOG_LEVEL": "loud",
+        "SIGNALBOX_EDGE_MAX_CONNECTIONS": "0",
+        "RUN_SECONDS": "-3",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError) as caught:
+        checked(StackSettings.from_environment, run_seconds)
+    assert sorted(line.partition(":")[0] for line in caught.value.problems) == sorted(wrong)
+    for line in caught.value.problems:
+        assert f": was {wrong[line.partition(':')[0]]!r}; expected: " in line
+    assert caught.value.message.splitlines()[0] == "9 settings are wrong:"
+
+
+def test_right_settings_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNALBOX_EDGE_PORT", "18080")
+    settings, count = checked(StackSettings.from_environment, partitions)
+    assert (settings.ports["edge"], count) == (18080, 4)
+
+
+def test_settings_are_checked_without_loading_what_is_heavy() -> None:
+    load = "import sys, deploy.local.configuration as c; [c.load_class(path) for _, path in c.SETTINGS]"
+    code = f"{load}; print({{'numba', 'faust', 'pandas', 'grpc'}} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip() == "set()"
