@@ -61,6 +61,11 @@ class Process:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def usage(self) -> Usage:
         """CPU since the start, and the highest resident memory seen."""
         times = psutil.Process(self._process.pid).cpu_times()

@@ -27,6 +27,8 @@ from services.runtime.topics import TICKS
 FLUSH_S = 0.005
 #: Events after the last tick, so that every bar becomes final.
 END_NS = 2 * 86_400 * 1_000_000_000
+#: Between the last tick and the end of its source: a bar that is final at once is seen in no forming bar.
+END_AFTER_S = 3.0
 PRICE_DIGITS, SIZE_DIGITS = 2, 0
 LIVE = 1
 #: Prime, so that symbols take turns in an order of their own and each is as busy as the others.
@@ -124,6 +126,8 @@ def send(schedule: Schedule, producer: Producer, topic: str, partitions: int, *,
         for partition in range(partitions):
             if len(part := rows[place[rows] == partition]):
                 produce(partition, schedule.columns(part))
+    if ends:
+        time.sleep(END_AFTER_S)
     for partition in range(partitions) if ends else ():
         produce(partition, schedule.end())
     if left := producer.flush(30):
