@@ -61,10 +61,6 @@ class Recorder:
         """Whether a trace that begins here is recorded."""
         return self._sampler.should_sample(Context(), trace_id, name).decision is Decision.RECORD_AND_SAMPLE
 
-    def flush(self) -> None:
-        """Sends what waits."""
-        self._provider.force_flush()
-
     def shutdown(self) -> None:
         """Sends what waits and ends the thread."""
         self._provider.shutdown()

@@ -3,11 +3,22 @@
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import ValidationError
 
 from services.runtime import telemetry
-from services.runtime.telemetry import configure_tracing, current_trace_id, current_traceparent, is_traceparent, new_traceparent, span_from
+from services.runtime.record_spans import sending
+from services.runtime.telemetry import (
+    annotate,
+    configure_tracing,
+    current_trace_id,
+    current_traceparent,
+    is_sampled,
+    is_traceparent,
+    new_traceparent,
+    span_from,
+)
+from services.runtime.tracing_settings import TracingSettings
+from tests.recording import recording
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -26,6 +37,15 @@ def test_outside_a_span_there_is_nothing() -> None:
 def test_a_new_traceparent_is_valid_and_new() -> None:
     assert is_traceparent(new_traceparent())
     assert new_traceparent() != new_traceparent()
+
+
+def test_nobody_records_a_trace_that_begins_where_tracing_is_off() -> None:
+    assert not is_sampled(new_traceparent())
+    with span_from(None, "call"):
+        assert not is_sampled(current_traceparent())
+    with sending("topic", 0, rows=1, symbols=1) as traceparent:
+        assert is_traceparent(traceparent)
+        assert not is_sampled(traceparent)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +74,85 @@ def test_an_unsampled_trace_stays_unsampled() -> None:
         assert (current_traceparent() or "").endswith("-00")
 
 
-def test_with_an_exporter_spans_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter = InMemorySpanExporter()
-    monkeypatch.setattr("opentelemetry.sdk.trace.export.BatchSpanProcessor", SimpleSpanProcessor)
-    telemetry.configure_tracing("demo", exporter)
-    with span_from(PARENT, "call"):
+def test_with_an_exporter_spans_are_recorded() -> None:
+    with recording("demo") as spans, span_from(PARENT, "call"):
         inside = current_traceparent()
-    (span,) = exporter.get_finished_spans()
+    (span,) = spans
     assert span.name == "call"
     assert span.context is not None
     assert telemetry.format_traceparent(span.context) == inside
     assert span.parent is not None
     assert f"{span.parent.span_id:016x}" == PARENT.split("-")[2]
     assert span.resource.attributes["service.name"] == "demo"
+
+
+def test_a_root_is_sampled_as_the_ratio_says_and_its_children_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    decided = []
+    with recording("demo", sampler=None) as spans:
+        for _ in range(200):
+            with span_from(None, "root"):
+                root = current_traceparent()
+                decided.append(is_sampled(root))
+                with span_from(root, "child"):
+                    assert is_sampled(current_traceparent()) == decided[-1]
+    assert 50 < sum(decided) < 150
+    assert len(spans) == 2 * sum(decided)
+
+
+def test_what_comes_sampled_or_not_stays_so_whatever_the_ratio() -> None:
+    with recording("demo", sampler="always_off") as spans, span_from(PARENT, "recorded"):
+        pass
+    assert [span.name for span in spans] == ["recorded"]
+    with recording("demo") as spans, span_from(PARENT[:-2] + "00", "not recorded"):
+        annotate({"a": 1})
+    assert spans == []
+
+
+def test_a_batch_is_a_trace_of_its_own_or_a_part_of_the_call_that_sends_it() -> None:
+    with recording("demo") as spans:
+        with sending("topic", 3, rows=7, symbols=2) as first, sending("topic", 3, rows=7, symbols=2) as second:
+            assert first.split("-")[1] != second.split("-")[1]
+        with span_from(PARENT, "call"), sending("topic", 3, rows=7, symbols=2) as third:
+            assert third.split("-")[1] == PARENT.split("-")[1]
+    assert spans[0].attributes is not None
+    assert dict(spans[0].attributes) == {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": "topic",
+        "messaging.destination.partition.id": "3",
+        "signalbox.rows": 7,
+        "signalbox.symbols": 2,
+    }
+
+
+def test_attributes_go_to_the_current_span() -> None:
+    with recording("demo") as spans, span_from(PARENT, "call"):
+        annotate({"rows": 3})
+    assert spans[0].attributes == {"rows": 3}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "arg", "ratio"), [("", "", 0.01), ("", "0.2", 0.2), ("always_on", "0.2", 1.0), ("parentbased_always_off", "", 0.0), ("traceidratio", "1", 1.0)]
+)
+def test_the_standards_variables_are_understood(sampler: str, arg: str, ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", arg)
+    assert TracingSettings().sampling_ratio == ratio
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ],
+)
+def test_wrong_variables_are_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name):
+        TracingSettings()
