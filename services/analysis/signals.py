@@ -5,8 +5,9 @@ Strength is the distance after the crossing, 0 to 1. For two lines, and for MACD
 that range is 0); for RSI it is the part of the way from the level to the end of the scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 
@@ -24,6 +25,7 @@ PREVIOUS = "_previous"
 _RSI = f"rsi_{RSI_PERIOD}"
 _MACD = f"macd_{MACD_FAST}_{MACD_SLOW}_{MACD_SIGNAL}"
 _ATR = f"atr_{ATR_PERIOD}"
+_ATR_COLUMN = COLUMN[_ATR]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +49,30 @@ class SignalRule:
     """Whether strength is measured on RSI's scale, and not in average true ranges."""
     value_names: tuple[str, ...] = field(init=False)
     """Names of the values it is decided on, sorted."""
+    pick: Callable[[list[float]], tuple[float, ...]] = field(init=False)
+    """Takes those values from a bar's columns followed by left and right at the bar before."""
 
     def __post_init__(self) -> None:
         columns = (self.left,) if self.right is None else (self.left, self.right)
         scale = () if self.left == _RSI else (_ATR,)
         object.__setattr__(self, "on_rsi_scale", self.left == _RSI)
         object.__setattr__(self, "value_names", tuple(sorted((*columns, *(name + PREVIOUS for name in columns), *scale))))
+        place = dict(COLUMN) | {name + PREVIOUS: len(COLUMN) + at for at, name in enumerate(columns)}
+        object.__setattr__(self, "pick", itemgetter(*(place[name] for name in self.value_names)))
 
     def check(self, values: Mapping[str, float]) -> float | None:
         """Decides again from the values alone: the strength, 0..1, or None when this is not such a signal."""
         now, before = values[self.left], values[self.left + PREVIOUS]
         limit, was = (self.level, self.level) if self.right is None else (values[self.right], values[self.right + PREVIOUS])
+        return self.decide(now, before, limit, was, 0.0 if self.on_rsi_scale else values[_ATR])
+
+    def decide(self, now: float, before: float, limit: float, was: float, atr: float) -> float | None:
+        """As `check`: left now and at the bar before, what it crosses now and then, and the average true range (not looked at on RSI's scale)."""
         distance = (now - limit) * self.crossing
         if not ((before - was) * self.crossing <= 0.0 and distance > 0.0):
             return None
-        return self._strength(distance, values)
-
-    def _strength(self, distance: float, values: Mapping[str, float]) -> float:
         if self.on_rsi_scale:
             return distance / (_RSI_TOP - self.level if self.crossing > 0 else self.level)
-        atr = values[_ATR]
         return min(1.0, distance / atr) if atr > 0.0 else 1.0
 
 
@@ -120,13 +126,8 @@ def read_crossings(crossings: Crossings, values: FloatArray) -> tuple[Signal, ..
 
 
 def _signal(row: int, rule: SignalRule, before: list[float], now: list[float]) -> Signal:
-    values = {rule.left: now[COLUMN[rule.left]], rule.left + PREVIOUS: before[0]}
-    if rule.right is not None:
-        values[rule.right] = now[COLUMN[rule.right]]
-        values[rule.right + PREVIOUS] = before[1]
-    if not rule.on_rsi_scale:
-        values[_ATR] = now[COLUMN[_ATR]]
-    strength = rule.check(values)
+    limit, was = (rule.level, rule.level) if rule.right is None else (now[COLUMN[rule.right]], before[1])
+    strength = rule.decide(now[COLUMN[rule.left]], before[0], limit, was, now[_ATR_COLUMN])
     if strength is None:
-        raise AssertionError(f"{rule.type}: the compiled pass and the rule disagree on {values}")
-    return Signal(row, rule, strength, tuple([values[name] for name in rule.value_names]))
+        raise AssertionError(f"{rule.type}: the compiled pass and the rule disagree on {now} after {before}")
+    return Signal(row, rule, strength, rule.pick(now + before))

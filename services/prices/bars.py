@@ -29,6 +29,7 @@ from services.prices.engine.layout import (
     CONTROL,
     INT64_MAX,
     INTERVAL_COUNT,
+    LIVE,
     LANE,
     NONE,
     OUT,
@@ -165,7 +166,9 @@ class BarEngine:
         symbols["calendar"] = [self._table.calendar_of(mic_of(ref.symbol)) for ref in self._instruments]
         # Whoever watches may have missed what was published before: show everything again.
         symbols["live_changed"], symbols["dirty_from"], symbols["snapshot_changed"] = 1, -1, 1
-        self._state = State(symbols, lanes, sources, bars, pending, np.zeros(1, CONTROL), np.zeros(len(symbols), np.int32))
+        folded = np.zeros(len(symbols), LIVE)
+        folded["slot"] = NONE
+        self._state = State(symbols, lanes, sources, bars, pending, np.zeros(1, CONTROL), np.zeros(len(symbols), np.int32), np.zeros_like(bars), folded)
         control = self._state.control[0]
         control["free"], control["refused"], control["arrival"], control["lanes"] = NONE, NONE, meta["arrival"], len(lanes)
         self._numbers.clear()
@@ -219,9 +222,9 @@ class BarEngine:
             number = self._symbols[ref.symbol] = len(self._instruments)
             self._instruments.append(ref)
             state = self._state
-            self._state = state._replace(
-                symbols=_longer(state.symbols, number + 1), bars=_longer(state.bars, number + 1), touched=_longer(state.touched, number + 1)
-            )
+            grown = {name: _longer(getattr(state, name), number + 1) for name in ("symbols", "bars", "touched", "live", "folded")}
+            self._state = state._replace(**grown)
+            self._state.folded["slot"][number] = NONE
             row = self._state.symbols[number]
             row["head"], row["tail"], row["lane"], row["dirty_from"] = NONE, NONE, NONE, INT64_MAX
             row["calendar"] = self._table.calendar_of(mic_of(ref.symbol))
@@ -259,16 +262,19 @@ class BarEngine:
         free_slots(old, len(self._state.pending), self._state)
 
     def _collect(self, kernel: Callable[[int], tuple[int, int]], total: int) -> Records:
-        """Run a kernel that stops when the output is full until it has done everything."""
-        parts, done = [self._out[:0]], 0
+        """Run a kernel that stops when the output is full until it has done everything. The rows are good until the next call."""
+        parts: list[Records] = []
+        done = 0
         while done < total:
             count, reached = kernel(done)
+            if reached == total and not parts:
+                return self._out[:count]
             if count:
                 parts.append(self._out[:count].copy())
             elif reached == done:
                 self._out = np.zeros(int(self._state.control[0]["needed"]), OUT)
             done = reached
-        return parts[-1] if len(parts) <= 2 else np.concatenate(parts)
+        return np.concatenate(parts) if parts else self._out[:0]
 
     def _take_refused(self) -> list[LateColumns]:
         """Rows that would have overflowed a volume."""
@@ -310,7 +316,8 @@ def _empty_state() -> State:
     symbols, lanes, sources = (np.zeros(16, dtype) for dtype in (SYMBOL, LANE, SOURCE))
     control = np.zeros(1, CONTROL)
     control["free"] = control["refused"] = NONE
-    return State(symbols, lanes, sources, np.zeros((16, INTERVAL_COUNT), BAR), np.zeros(0, PENDING), control, np.zeros(16, np.int32))
+    bars, live = (np.zeros((16, INTERVAL_COUNT), BAR) for _ in range(2))
+    return State(symbols, lanes, sources, bars, np.zeros(0, PENDING), control, np.zeros(16, np.int32), live, np.zeros(16, LIVE))
 
 
 def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """What the bar engine's state is made of: arrays of records, one row a symbol, a lane (source and symbol), a source, a pending tick.
 
-Nothing here is compiled. The compiled functions are in two files, and neither takes a function from the other, because numba's cache looks at the time
+Nothing here is compiled. The compiled functions are in three files, and none takes a function from another, because numba's cache looks at the time
 stamp of one file only: compiled code would keep the old version of a function that was changed elsewhere.
 """
 
@@ -46,6 +46,9 @@ LANE = np.dtype([("source", "i4"), ("symbol", "i4"), ("next", "i4"), ("open", "i
 SOURCE = np.dtype([("asserted", "i8"), ("rank", "i4"), ("ended", "i4")])
 #: A forming bar; `trade_count` 0 = none, and `ts_close` is that of the one before. The notional is 128 bits in two limbs.
 BAR = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8")])
+#: How far a symbol's rows are folded into its bars in `State.live`. `slot`: the last such row, NONE = nothing is folded; `end`: of the second it is in, which is
+#: not merged into the longer bars yet; `room`: volume that this second may still take.
+LIVE = np.dtype([("slot", "i4"), ("end", "i8"), ("room", "i8")])
 #: A bar as it goes out. `interval`: position in LENGTHS_NS.
 OUT = np.dtype([("symbol", "i4"), ("interval", "i4"), *_PRICES, ("vwap", "i8")])
 #: One row. `free`, `refused`: heads of lists in the pool (rows that would overflow a volume); `needed`: rows of output the next symbol may need.
@@ -53,7 +56,10 @@ CONTROL = np.dtype([(name, "i8") for name in ("free", "free_rows", "arrival", "l
 
 
 class State(NamedTuple):
-    """The state of one partition. bars has shape (symbols, INTERVAL_COUNT), touched lists symbols to look at; both as long as symbols."""
+    """The state of one partition. bars and live have shape (symbols, INTERVAL_COUNT), touched lists symbols to look at, folded is LIVE; all as long as symbols.
+
+    live and folded are no more than a memory: the forming bars as they were shown last, so that the next ones begin there.
+    """
 
     symbols: Records
     lanes: Records
@@ -62,6 +68,8 @@ class State(NamedTuple):
     pending: Records
     control: Records
     touched: NDArray[np.int32]
+    live: Records
+    folded: Records
 
 
 class Rows(NamedTuple):

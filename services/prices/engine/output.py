@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from services.prices.engine.layout import Records
+from services.prices.engine.layout import SECOND_NS, Ints, Records
 from services.runtime.columns import INTERVALS, BarColumns, InstrumentRef, LateColumns, TickColumns
 
 _SECONDS = np.array(INTERVALS, np.uint32)
-_SAME_NAMES = ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "vwap", "trade_count")
+_NUMBERS = ("ts_open", "ts_close", "open", "high", "low", "close", "volume", "vwap", "trade_count", "shift", "recv")
 
 
 def bar_columns(out: Records, instruments: Sequence[InstrumentRef], rank: NDArray[np.int64], *, live: bool) -> BarColumns:
@@ -20,22 +21,51 @@ def bar_columns(out: Records, instruments: Sequence[InstrumentRef], rank: NDArra
 
     rank: position of each instrument's symbol among all symbols, shape (instruments,). live: with `ts_recv`.
     """
-    out = out[np.lexsort((out["ts_open"], out["interval"], rank[out["symbol"]]))]
-    symbol = out["symbol"]
-    first = np.empty(len(out), np.bool_)
-    first[0] = True
-    np.not_equal(symbol[1:], symbol[:-1], out=first[1:])
-    columns: dict[str, Any] = {name: out[name].copy() for name in _SAME_NAMES}
+    # Of an interval one bar opens in a second at most, so whole seconds (33 bits) are enough for the order.
+    order = np.argsort((rank[out["symbol"]] * 8 + out["interval"]) * 2**33 + out["ts_open"] // SECOND_NS)
+    numbers = np.empty((len(_NUMBERS), len(out)), np.int64)
+    instrument, kind = np.empty(len(out), np.uint32), np.empty(len(out), np.int32)
+    used = np.empty(len(out), np.int64)
+    count = _lay_out(out, order, numbers, instrument, kind, used)
+    columns: dict[str, Any] = dict(zip(_NUMBERS, numbers, strict=True))
+    shift, recv = columns.pop("shift"), columns.pop("recv")
     return BarColumns(
-        instruments=tuple([instruments[number] for number in symbol[first].tolist()]),
-        instrument=(np.add.accumulate(first, dtype=np.int64) - 1).astype(np.uint32),
-        interval=_SECONDS[out["interval"]],
+        instruments=tuple([instruments[number] for number in used[:count].tolist()]),
+        instrument=instrument,
+        interval=_SECONDS[out["interval"][order]],
         **columns,
         revision=np.zeros(len(out), np.uint32),
-        source_kind=out["kind"].astype(np.int32),
-        replay_shift=out["shift"].copy(),
-        ts_recv=out["recv"].copy() if live else np.empty(0, np.int64),
+        source_kind=kind,
+        replay_shift=shift,
+        ts_recv=recv if live else np.empty(0, np.int64),
     )
+
+
+@njit(cache=True)
+def _lay_out(  # noqa: PLR0917 - compiled functions have no keyword-only arguments
+    out: Records, order: Ints, numbers: Ints, instrument: NDArray[np.uint32], kind: NDArray[np.int32], used: Ints
+) -> int:
+    """Rows in an order as columns, in the order of _NUMBERS; returns how many symbols there are and writes which."""
+    count = 0
+    for at in range(len(order)):
+        row = out[order[at]]
+        if count == 0 or used[count - 1] != row["symbol"]:
+            used[count] = row["symbol"]
+            count += 1
+        instrument[at] = count - 1
+        kind[at] = row["kind"]
+        numbers[0, at] = row["ts_open"]
+        numbers[1, at] = row["ts_close"]
+        numbers[2, at] = row["open"]
+        numbers[3, at] = row["high"]
+        numbers[4, at] = row["low"]
+        numbers[5, at] = row["close"]
+        numbers[6, at] = row["volume"]
+        numbers[7, at] = row["vwap"]
+        numbers[8, at] = row["trade_count"]
+        numbers[9, at] = row["shift"]
+        numbers[10, at] = row["recv"]
+    return count
 
 
 def late_ticks(rows: Records, reason: int, instruments: Sequence[InstrumentRef], sources: Sequence[str]) -> list[LateColumns]:

@@ -2,19 +2,27 @@
 
 import ast
 import inspect
+import math
+import re
 import subprocess
 import sys
 import textwrap
+from collections import defaultdict
 from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
 
 import faust
+import pytest
+from aiokafka.structs import ConsumerRecord
 from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as consumer_module
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
-from services.runtime.stream.app import CheckpointedConsumer, NoTables
+from services.runtime.stream.app import _BUNDLE_BYTES, _BUNDLE_RECORDS, CheckpointedConsumer, NoTables, bundles
 from services.runtime.stream.settings import StreamWorkerSettings
 from tests.servers import REPOSITORY
 
@@ -47,6 +55,35 @@ def test_fetches_go_through_wait_next_records() -> None:
     assert list(inspect.signature(consumer_module.Consumer._wait_next_records).parameters) == ["self", "timeout"]
     assert "records, active_partitions = await self._wait_next_records(timeout)" in inspect.getsource(consumer_module.Consumer.getmany)
     assert "if records is None or self.should_stop:\n            return" in inspect.getsource(consumer_module.Consumer.getmany)
+
+
+def fetched(count: int, size: int, first: int = 7) -> list[ConsumerRecord[Any, Any]]:
+    return [ConsumerRecord("in", 2, offset, 1000 + offset, 0, None, bytes(size), None, -1, size, [("h", b"1")]) for offset in range(first, first + count)]
+
+
+@pytest.mark.parametrize("size", [0, 1, _BUNDLE_BYTES // 3, _BUNDLE_BYTES, 2 * _BUNDLE_BYTES])
+@pytest.mark.parametrize("count", [0, 1, 2, _BUNDLE_RECORDS, 2 * _BUNDLE_RECORDS + 1])
+def test_bundles_hold_every_record_in_order_and_are_bounded(count: int, size: int) -> None:
+    records = fetched(count, size)
+    found = list(bundles(records))
+    assert [record for bundle in found for record in bundle.value] == records
+    assert all(bundle.offset == bundle.value[-1].offset and (bundle.topic, bundle.partition) == ("in", 2) for bundle in found)
+    most = min(_BUNDLE_RECORDS, math.ceil(_BUNDLE_BYTES / size)) if size else _BUNDLE_RECORDS
+    assert [len(bundle.value) for bundle in found] == [most] * (count // most) + ([count % most] if count % most else [])
+
+
+def test_what_is_committed_follows_the_last_acknowledged_bundle() -> None:
+    tp = TP("in", 2)
+    consumer: Any = SimpleNamespace(_acked=defaultdict(list, {tp: [31, 47]}), _acked_index=defaultdict(set, {tp: {31, 47}}))
+    assert CheckpointedConsumer._new_offset(consumer, tp) == 48
+    assert CheckpointedConsumer._new_offset(consumer, tp) is None
+    assert not consumer._acked_index[tp]
+
+
+def test_gaps_and_commits_go_through_the_methods_that_are_replaced() -> None:
+    assert "await self._add_gap(tp, r_offset + 1, offset)" in inspect.getsource(consumer_module.Consumer._drain_messages)
+    assert "self._new_offset(tp)" in inspect.getsource(consumer_module.Consumer._filter_committable_offsets)
+    assert {"_acked", "_acked_index"} <= set(re.findall(r"self\.(\w+)", inspect.getsource(consumer_module.Consumer.ack)))
 
 
 def test_checkpoints_are_loaded_before_the_seek_and_before_any_event() -> None:
