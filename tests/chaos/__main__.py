@@ -8,7 +8,6 @@ import random
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,12 +42,10 @@ def run(home: Path, seed: int, names: Sequence[str], env: dict[str, str] | None 
     """Does the faults one after the other. Raises AssertionError when a row is lost, different or too many, or a commit was ahead."""
     rng, faults, outcomes = random.Random(seed), all_faults(), list[Outcome]()
     with Chain(home, seed, env=env) as chain:
-        begin = time.time()
-        chain.observer.watch(begin)
         for kind in KINDS:
             chain.start(kind)
         for kind in KINDS:
-            chain.recovery(kind, begin)
+            chain.recovery(kind, chain.started)
         for number, name in enumerate(names, 1):
             outcomes.append(Outcome(name, faults[name](chain, rng)))
             print(f"{number}/{len(names)} {name}: {outcomes[-1].seconds:.1f} s", file=sys.stderr, flush=True)

@@ -89,6 +89,8 @@ class Chain:
         self._producer = make_producer(self.broker.bootstrap)
         self.observer = self._stack.enter_context(Observer(self.broker.bootstrap, self.partitions))
         self.ledger = self._stack.enter_context(Ledger(self.broker.bootstrap, self.partitions, {f"signalbox-{kind.name}": kind for kind in KINDS}))
+        self.started = time.time()
+        self.observer.watch(self.started)
         self._stack.callback(self._end_workers)
         self._stack.callback(self._stop_load)
         self._load.start()
@@ -183,6 +185,7 @@ class Chain:
         try:
             self._send(self.market.opening())
             while not self._stop.wait(0.05):
+                self._producer.poll(0)
                 # While the broker is away there is no point in piling up more than a little.
                 if len(self._producer) < 5_000:
                     self._send(self.market.advance(self._rows))

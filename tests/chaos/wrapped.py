@@ -62,17 +62,16 @@ def _stop_fetching_once(path: Path) -> None:
 
 
 def _block_processing_while(path: Path) -> None:
-    from services.runtime.stream.pipeline import Event, PartitionPipeline
-    from services.runtime.stream.records import InputRecord
+    from services.runtime.stream.pipeline import PartitionPipeline
 
     handle = PartitionPipeline.handle
 
-    def wrapped(self: PartitionPipeline, record: InputRecord, event: Event) -> None:
+    def wrapped(self: PartitionPipeline, *args: Any) -> None:
         while path.exists():
             time.sleep(_LOOK_SECONDS)
-        handle(self, record, event)
+        handle(self, *args)
 
-    PartitionPipeline.handle = wrapped  # type: ignore[method-assign]
+    setattr(PartitionPipeline, "handle", wrapped)  # noqa: B010 - a seam of the test, not an assignment
 
 
 def main(module: str) -> None:
