@@ -31,34 +31,68 @@ def advance(start: int, sessions: Sessions, state: State, out: Records) -> tuple
         control["needed"] = INTERVAL_COUNT * (symbol["rows"] + 1)
         if count + control["needed"] > len(out):
             return count, done
-        count = _fold(number, state.bars[number], symbol["watermark"], -1, True, sessions, state, out, count)
+        count = _fold(number, state.bars[number], symbol["watermark"], sessions, state, out, count)
         symbol["touched"] = 0
     return count, control["touched"]
 
 
 @njit(cache=True)
 def form(numbers: Ints, start: int, sessions: Sessions, state: State, out: Records) -> tuple[int, int]:
-    """Forming bars of these symbols that changed since the last call, as if all pending rows were final. Otherwise as `advance`."""
+    """Forming bars of these symbols that changed since the last call, as if all pending rows were final. Otherwise as `advance`.
+
+    What was folded by the last call is not folded again, unless rows came between: else every call would cost as much as all pending rows.
+    """
     count = 0
     scratch = np.empty(INTERVAL_COUNT, BAR)
     for done in range(start, len(numbers)):
         number = numbers[done]
-        symbol = state.symbols[number]
+        symbol, folded, live = state.symbols[number], state.folded[number], state.live[number]
         state.control[0]["needed"] = INTERVAL_COUNT * (symbol["rows"] + 1)
         if count + state.control[0]["needed"] > len(out):
             return count, done
-        scratch[:] = state.bars[number]
-        count = _fold(number, scratch, INT64_MAX, symbol["dirty_from"], False, sessions, state, out, count)
+        if folded["slot"] == NONE:
+            live[:] = state.bars[number]
+            live[0]["trade_count"] = 0
+            folded["end"] = 0
+            folded["room"] = 0
+            slot = symbol["head"] if symbol["rows"] > 0 else NONE
+        else:
+            slot = state.pending[folded["slot"]]["next"]
+        count = _fold_live(number, live, folded, slot, symbol["calendar"], symbol["dirty_from"], sessions, state, out, count)
+        scratch[:] = live
+        count = _close_second(number, scratch, symbol["calendar"], sessions, symbol["dirty_from"], out, count)
+        count = _close_before(number, scratch, INT64_MAX, symbol["dirty_from"], out, count)
         symbol["live_changed"] = 0
         symbol["dirty_from"] = INT64_MAX
     return count, len(numbers)
 
 
 @njit(cache=True)
-def _fold(number: int, bars: Records, limit: int, after: int, final: bool, sessions: Sessions, state: State, out: Records, count: int) -> int:
-    """Fold a symbol's rows of seconds that end at or before `limit` into the bars, and write the bars that end then, if they end after `after`.
+def _fold_live(
+    number: int, bars: Records, folded: Any, first: int, calendar: int, after: int, sessions: Sessions, state: State, out: Records, count: int
+) -> int:
+    """Fold the rows from slot `first` on into the bars, but for the last second, which stays open. Otherwise as `_fold`."""
+    slot = first
+    while slot != NONE:
+        row = state.pending[slot]
+        if row["ts"] >= folded["end"]:
+            count = _close_second(number, bars, calendar, sessions, after, out, count)
+            folded["end"] = (row["ts"] // SECOND_NS + 1) * SECOND_NS
+            count = _close_before(number, bars, folded["end"] - SECOND_NS, after, out, count)
+            folded["room"] = _room(bars)
+        if row["size"] <= folded["room"]:
+            _add(bars[0], row, folded["end"])
+            folded["room"] -= row["size"]
+        folded["slot"] = slot
+        slot = row["next"]
+    return count
 
-    final: take the rows out of the list. Returns the new count of rows in `out`.
+
+@njit(cache=True)
+def _fold(number: int, bars: Records, limit: int, sessions: Sessions, state: State, out: Records, count: int) -> int:
+    """Fold a symbol's rows of seconds that end at or before `limit` into the bars, take them out of the list, and write the bars that end then.
+
+    Returns the new count of rows in `out`.
     """
     symbol, second = state.symbols[number], bars[0]
     second["trade_count"] = 0
@@ -68,24 +102,24 @@ def _fold(number: int, bars: Records, limit: int, after: int, final: bool, sessi
         row = state.pending[slot]
         following = row["next"]
         if row["ts"] >= end:
-            count = _close_second(number, bars, symbol["calendar"], sessions, after, out, count)
+            count = _close_second(number, bars, symbol["calendar"], sessions, -1, out, count)
             end = (row["ts"] // SECOND_NS + 1) * SECOND_NS
             if end > limit:
                 break
-            count = _close_before(number, bars, end - SECOND_NS, after, out, count)
+            count = _close_before(number, bars, end - SECOND_NS, -1, out, count)
             room = _room(bars)
         fits = row["size"] <= room
         if fits:
             _add(second, row, end)
             room -= row["size"]
-        if final:
-            symbol["rows"] -= 1
-            _release(slot, fits, state)
+        symbol["rows"] -= 1
+        if slot == state.folded[number]["slot"]:
+            state.folded[number]["slot"] = NONE
+        _release(slot, fits, state)
         slot = following
-    count = _close_second(number, bars, symbol["calendar"], sessions, after, out, count)
-    if final:
-        symbol["head"] = slot
-    return _close_before(number, bars, limit, after, out, count)
+    count = _close_second(number, bars, symbol["calendar"], sessions, -1, out, count)
+    symbol["head"] = slot
+    return _close_before(number, bars, limit, -1, out, count)
 
 
 @njit(cache=True)

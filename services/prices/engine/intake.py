@@ -270,6 +270,8 @@ def _put_lists_in_order(state: State) -> None:
         symbol = state.symbols[state.touched[at]]
         if symbol["disorder"] != 0:
             _put_in_order(symbol, state)
+            # Rows may lie between those that are folded now.
+            state.folded[state.touched[at]]["slot"] = NONE
 
 
 @njit(cache=True)

@@ -46,8 +46,8 @@ LANE = np.dtype([("source", "i4"), ("symbol", "i4"), ("next", "i4"), ("open", "i
 SOURCE = np.dtype([("asserted", "i8"), ("rank", "i4"), ("ended", "i4")])
 #: A forming bar; `trade_count` 0 = none, and `ts_close` is that of the one before. The notional is 128 bits in two limbs.
 BAR = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8")])
-#: How far a symbol's rows are folded into its bars in `State.live`. `slot`: the last such row, NONE = nothing is folded; `end`: of the second it is in, which is
-#: not merged into the longer bars yet; `room`: volume that this second may still take.
+#: How far a symbol's rows are folded into its bars in `State.live`. `slot`: the last such row, NONE = nothing is folded; `end`: of the second it is
+#: in, which is not merged into the longer bars yet; `room`: volume that this second may still take.
 LIVE = np.dtype([("slot", "i4"), ("end", "i8"), ("room", "i8")])
 #: A bar as it goes out. `interval`: position in LENGTHS_NS.
 OUT = np.dtype([("symbol", "i4"), ("interval", "i4"), *_PRICES, ("vwap", "i8")])

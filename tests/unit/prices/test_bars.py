@@ -82,6 +82,23 @@ def test_forming_bars_equal_oracle(batches: list[TickColumns]) -> None:
         assert [shown[bar[:3]] for bar in forming] == forming
 
 
+@properties
+@given(st.lists(st.tuples(st.integers(0, 3 * LATENESS), st.integers(1, 9), st.booleans()), min_size=1, max_size=40))
+def test_forming_bars_go_on_from_those_shown_last(steps: list[tuple[int, int, bool]]) -> None:
+    """Rows in order, shown now and then: the same as in an engine that remembers nothing and folds every pending row."""
+    engine, shown, at = new_engine(), {}, 0
+    for number, (step, price, look) in enumerate(steps, 1):
+        at += step
+        engine.process(batch("live:x", [("AA.XCME", at, price, price, number)]))
+        if look:
+            shown.update({bar[:3]: bar for bar in bars_of_columns(engine.live_bars())})
+    shown.update({bar[:3]: bar for bar in bars_of_columns(engine.live_bars())})
+    other = new_engine()
+    other.restore(engine.snapshot())
+    afresh = bars_of_columns(other.live_bars())
+    assert [shown[bar[:3]] for bar in afresh] == afresh
+
+
 def honest_batches(rows: list[SourceTick], cuts: list[int]) -> list[TickColumns]:
     """Rows in the order given, cut into batches of these lengths (again and again) and where the source changes."""
     batches = [batch(source, [], 1, names=SYMBOLS) for source in SOURCES]
