@@ -62,11 +62,17 @@ class Verdict:
 
 
 class Chain:
-    """Use as a context manager; workers are started with `start`. rows: ticks of each symbol's first source every 50 ms."""
+    """Use as a context manager; workers are started with `start`.
 
-    def __init__(self, home: Path, seed: int, *, partitions: int = 4, rows: int = 5, env: dict[str, str] | None = None) -> None:
+    rows: ticks of each symbol's first source every 50 ms. steps: how many times; None = until `settle`. cuts: as in Market.
+    """
+
+    def __init__(
+        self, home: Path, seed: int, *, partitions: int = 4, rows: int = 5, steps: int | None = None, cuts: int = 0, env: dict[str, str] | None = None
+    ) -> None:
         self.home, self.partitions = home, partitions
-        self.market = Market(partitions, seed)
+        self.market = Market(partitions, seed, cuts)
+        self._steps = steps
         self.broker = new_broker(home / "kafka")
         self.valkey = EmbeddedValkey(home / "valkey", free_ports(1)[0])
         self.workers: dict[tuple[str, int], Process] = {}
@@ -76,7 +82,6 @@ class Chain:
         self._rows = rows
         self._stack = ExitStack()
         self._stop = threading.Event()
-        self._flowing = threading.Event()
         self._load = threading.Thread(target=self._pump)
         self._load_failure: BaseException | None = None
         self._sent = 0
@@ -161,6 +166,8 @@ class Chain:
 
     def settle(self) -> Verdict:
         """Closes the sources, drains, and compares every row with the oracle."""
+        if self._steps is not None:
+            self._load.join()
         self._stop_load()
         self._send(self.market.closing())
         assert self._producer.flush(PATIENCE_SECONDS) == 0
@@ -184,7 +191,8 @@ class Chain:
     def _pump(self) -> None:
         try:
             self._send(self.market.opening())
-            while not self._stop.wait(0.05):
+            while not self._stop.wait(0.05) and self._steps != 0:
+                self._steps = self._steps and self._steps - 1
                 self._producer.poll(0)
                 # While the broker is away there is no point in piling up more than a little.
                 if len(self._producer) < 5_000:

@@ -112,12 +112,13 @@ class Lane:
 class Market:
     """All lanes, their batches, and a note of what was sent."""
 
-    def __init__(self, partitions: int, seed: int, repeats: float = 0.05) -> None:
+    def __init__(self, partitions: int, seed: int, cuts: int = 0, repeats: float = 0.05) -> None:
+        """seed: decides which trades. cuts: decides their order of sending, batches, repeats and assertions, none of which may change a bar."""
         self.partitions = partitions
-        self._random = random.Random(seed)
+        self._random = random.Random(f"{seed}/{cuts}")
         self._lanes: dict[str, list[Lane]] = {}
         for feed in FEEDS:
-            for symbol in symbols_of(partitions)[feed.source]:
+            for symbol in symbols_of(4)[feed.source]:
                 of_symbol = self._lanes.setdefault(symbol, [])
                 # Two sources of a symbol begin nearly together, or the first would have made the second late; so many trades are equal.
                 start = random.Random(f"{seed}/{symbol}").randrange(len(trades()) // 4) + 7 * len(of_symbol)
@@ -138,14 +139,20 @@ class Market:
         for lane in self._random.sample(self._all(), len(self._all())):
             records += self._batches(lane, lane.take(until[lane.symbol]))
             if self._random.random() < 0.05:
-                # It holds for all symbols of the source in the partition; here that is one.
-                records.append(self._batch(lane, [], watermark=lane.asserted))
+                # It holds for all symbols of the source in the partition.
+                records.append(self._batch(lane, [], watermark=min(other.asserted for other in self._beside(lane))))
         return records
 
     def closing(self) -> list[Record]:
         """The rows still held back, then the end of each source: everything becomes final."""
         rest = [record for lane in self._all() for record in self._batches(lane, lane.rest())]
-        return [*rest, *(self._batch(lane, [], watermark=lane.asserted + WEEK, ended=True) for lane in self._all())]
+        ends = [(lane, max(other.asserted for other in self._beside(lane)) + WEEK) for lane in self._all()]
+        return [*rest, *(self._batch(lane, [], watermark=end, ended=True) for lane, end in ends)]
+
+    def _beside(self, lane: Lane) -> list[Lane]:
+        """The lanes of its source in its partition, itself among them."""
+        place = partition_of(lane.symbol, self.partitions)
+        return [other for other in self._all() if other.feed == lane.feed and partition_of(other.symbol, self.partitions) == place]
 
     def _all(self) -> list[Lane]:
         return [lane for lanes in self._lanes.values() for lane in lanes]
