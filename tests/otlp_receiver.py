@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,3 +94,9 @@ def otlp_receiver() -> Iterator[tuple[Receiver, str]]:
         yield receiver, f"http://127.0.0.1:{port}"
     finally:
         server.stop(None)
+
+
+if __name__ == "__main__":
+    with otlp_receiver() as (_, address):
+        print(address, flush=True)
+        sys.stdin.read()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from opentelemetry.trace import SpanContext
 
-from services.runtime.columns import BarColumns, TickColumns
+from services.runtime.columns import BarColumns, InstrumentRef, TickColumns
 from services.runtime.telemetry import recorded_span
 
 #: Links of one span, at most; the newest batches count.
@@ -17,13 +19,17 @@ MAX_LINKS = 8
 #: Recorded batches that are remembered. With one trace in a hundred they reach back some minutes.
 _REMEMBERED = 64
 _SECOND_NS = 1_000_000_000
+#: A symbol's part in a key, above its seconds: times in int64 nanoseconds have fewer than 2**34 of them.
+_SYMBOL_SHIFT = 34
+
+Keys = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     span: SpanContext
-    seconds: dict[str, NDArray[np.int64]]
-    """By symbol: the seconds, sorted, in which it has rows. Bars begin and end at whole seconds, so nothing is guessed."""
+    keys: Keys
+    """Symbol and second of its rows, sorted. Bars begin and end at whole seconds, so nothing is guessed."""
 
 
 class BarLinks:
@@ -31,6 +37,7 @@ class BarLinks:
 
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque(maxlen=_REMEMBERED)
+        self._numbers: dict[str, int] = {}
 
     def note(self, ticks: TickColumns, bars: BarColumns | None) -> None:
         """Describes the current span, if it is recorded: what the batch held, what it closed, and which batches had a part in that."""
@@ -40,27 +47,19 @@ class BarLinks:
         closed = 0 if bars is None else len(bars)
         span.set_attributes({"signalbox.rows": len(ticks), "signalbox.symbols": len(ticks.instruments), "signalbox.bars": closed})
         if bars is not None:
-            for context in self._parts_of(bars):
+            for context in islice(self._parts_of(bars), MAX_LINKS):
                 span.add_link(context)
         if len(ticks):
-            self._batches.append(_Batch(span.get_span_context(), _seconds(ticks)))
+            keys = np.unique(self._keys(ticks.instruments, ticks.instrument, ticks.ts_event))
+            self._batches.append(_Batch(span.get_span_context(), keys))
 
-    def _parts_of(self, bars: BarColumns) -> list[SpanContext]:
-        return [batch.span for batch in reversed(self._batches) if _has_part(batch, bars)][:MAX_LINKS]
+    def _parts_of(self, bars: BarColumns) -> Iterator[SpanContext]:
+        first, end = (self._keys(bars.instruments, bars.instrument, times) for times in (bars.ts_open, bars.ts_close))
+        for batch in reversed(self._batches):
+            if np.any(batch.keys.searchsorted(end) > batch.keys.searchsorted(first)):
+                yield batch.span
 
-
-def _seconds(ticks: TickColumns) -> dict[str, NDArray[np.int64]]:
-    seconds = ticks.ts_event // _SECOND_NS
-    return {reference.symbol: np.unique(seconds[ticks.instrument == index]) for index, reference in enumerate(ticks.instruments)}
-
-
-def _has_part(batch: _Batch, bars: BarColumns) -> bool:
-    for index, reference in enumerate(bars.instruments):
-        seconds = batch.seconds.get(reference.symbol)
-        if seconds is not None:
-            of_symbol = bars.instrument == index
-            first = np.searchsorted(seconds, bars.ts_open[of_symbol] // _SECOND_NS)
-            end = np.searchsorted(seconds, bars.ts_close[of_symbol] // _SECOND_NS)
-            if bool(np.any(end > first)):
-                return True
-    return False
+    def _keys(self, instruments: Sequence[InstrumentRef], instrument: NDArray[np.uint32], times: NDArray[np.int64]) -> Keys:
+        numbers = [self._numbers.setdefault(reference.symbol, len(self._numbers)) for reference in instruments]
+        keys: Keys = (np.array(numbers, np.int64) << _SYMBOL_SHIFT)[instrument] + times // _SECOND_NS
+        return keys
