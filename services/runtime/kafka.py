@@ -181,6 +181,7 @@ class TopicReader:
         clock: Clock | None = None,
     ) -> None:
         self._topics = tuple(topics)
+        self._read = {topic: KAFKA_READ.labels(topic) for topic in topics}
         self._on_records = on_records
         self._on_failure = on_failure
         self._start = dict(start or {})
@@ -278,8 +279,9 @@ class TopicReader:
     def _accept(self, message: Message) -> Record | None:
         error = message.error()
         if error is None:
-            KAFKA_READ.labels(message.topic()).inc()
-            return to_record(message)
+            record = to_record(message)
+            self._read[record.topic].inc()
+            return record
         topic, partition = message.topic(), message.partition()
         if error.code() == KafkaError._PARTITION_EOF and topic is not None and partition is not None:
             # Compaction may have taken the records between here and the end that was seen at the start.
