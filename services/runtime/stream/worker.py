@@ -224,6 +224,8 @@ class StreamWorker:
                     _log.error("record failed", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error))
                     self._fail(error if isinstance(error, StreamError) else RecordFailed(record.topic, record.partition, record.offset, error))
                     await _for_ever()
+            # Taking an event from a queue that is not empty yields to nobody: let Faust fetch on, and timers run, meanwhile.
+            await asyncio.sleep(0)
 
     async def _take(self, record: Any, event: Any) -> None:
         message = event.message
