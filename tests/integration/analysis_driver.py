@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -23,66 +16,16 @@ from services.runtime.headers import record_headers
 from services.runtime.kafka import make_producer
 from services.runtime.partitions import partition_of
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
-from tests.servers import REPOSITORY
+from tests.processes import PATIENCE_SECONDS
 from tests.unit.analysis import series
 
 PARTITIONS = 4
-#: Longer than any of the waits needs on two busy cores; reached only when something is wrong.
-PATIENCE_SECONDS = 60.0
 DAY_NS = series.DAY_NS
 
 #: Symbol, interval in seconds, open time in ns.
 RowKey = tuple[str, int, int]
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Returns when `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS:g} s for: {what}"
-        time.sleep(0.02)
-
-
-class Process:
-    """One process of ours, its log and its ops port."""
-
-    def __init__(self, module: str, log: Path, metrics_port: int, env: dict[str, str]) -> None:
-        self.module, self.metrics_port = module, metrics_port
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=REPOSITORY,
-                stderr=sink,
-                env={**os.environ, "SIGNALBOX_PARTITIONS": str(PARTITIONS), "SIGNALBOX_LOG_FORMAT": "text", **env},
-            )
-
-    def wait_ready(self) -> None:
-        wait_until(lambda: self.ask("/readyz")[0] == 200, f"{self.module} is ready")
-
-    def ask(self, path: str) -> tuple[int, str]:
-        """Status and body; status 0 when it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def metric(self, name: str, label: str = "") -> float:
-        """Sum of a metric over its labels, or over those that contain `label`."""
-        lines = [line for line in self.ask("/metrics")[1].splitlines() if line.partition("{")[0].partition(" ")[0] == name and label in line]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE_SECONDS)
-
-    def terminate(self) -> int:
-        self.process.terminate()
-        return self.process.wait(PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)

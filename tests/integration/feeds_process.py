@@ -7,10 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,16 +22,6 @@ from services.runtime.topics import BARS, TICKS
 from tests.servers import REPOSITORY
 
 PARTITIONS = 4
-#: Far longer than anything takes on two busy cores.
-_PATIENCE_S = 60.0
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Returns when `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited {_PATIENCE_S:g} s for: {what}"
-        time.sleep(0.02)
 
 
 @dataclass

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -25,78 +18,25 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.stream.records import InputRecord
 from tests.integration.stream_toy import RunningSums, parse, topics
-from tests.servers import REPOSITORY
+from tests.processes import Process, wait_until
 
 PARTITIONS = 4
-#: Longer than any of the waits needs on two busy cores; reached only when something is wrong.
-PATIENCE_SECONDS = 60.0
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Returns when `condition` holds; fails the test when it does not in time."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited {PATIENCE_SECONDS:g} s for: {what}"
-        time.sleep(0.02)
-
-
-class Worker:
+class Worker(Process):
     """One toy worker process."""
 
     def __init__(self, bootstrap: str, prefix: str, replica: int, log: Path, metrics_port: int, env: dict[str, str]) -> None:
-        self.metrics_port = metrics_port
-        self._log_path = log
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.stream_toy", prefix],
-                cwd=REPOSITORY,
-                stderr=sink,
-                env={
-                    **os.environ,
-                    "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-                    "SIGNALBOX_REPLICA": str(replica),
-                    "SIGNALBOX_LOG_FORMAT": "text",
-                    "TOY_APP": prefix,
-                    "TOY_METRICS_PORT": str(metrics_port),
-                    "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "100",
-                    **env,
-                },
-            )
-
-    @property
-    def log(self) -> str:
-        """What it wrote to its log, and those before it with the same replica number."""
-        return self._log_path.read_text()
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE_SECONDS)
-
-    def terminate(self) -> int:
-        """SIGTERM; returns the exit code."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE_SECONDS)
-
-    def ask(self, path: str) -> tuple[int, str]:
-        """Status and body of /readyz, /healthz or /metrics; status 0 when it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def metric(self, name: str) -> float:
-        """Sum of a metric over its labels."""
-        lines = self.ask("/metrics")[1].splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
-
-    def wait_ready(self) -> None:
-        wait_until(lambda: self.ask("/readyz")[0] == 200, "worker is ready")
+        settings = {
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "SIGNALBOX_REPLICA": str(replica),
+            "SIGNALBOX_LOG_FORMAT": "text",
+            "TOY_APP": prefix,
+            "TOY_METRICS_PORT": str(metrics_port),
+            "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "100",
+            **env,
+        }
+        super().__init__(["tests.integration.stream_toy", prefix], log, metrics_port, settings)
 
 
 class Bench:
@@ -151,9 +91,7 @@ class Bench:
     def stop_all(self) -> None:
         """Ends whatever still runs."""
         for worker in self.workers:
-            if worker.process.poll() is None:
-                worker.signal(signal.SIGCONT)
-                worker.kill()
+            worker.end()
 
     def outputs(self) -> dict[int, list[tuple[int, bytes]]]:
         """All outputs by partition, in order: source offset and value. Fails when two of one source offset differ in value or headers."""

@@ -6,9 +6,7 @@ Each input record is `KEY AMOUNT` rows; each output record holds the sums after 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable
 
 import numpy as np
 from pydantic import Field
@@ -16,12 +14,12 @@ from pydantic import Field
 from services.runtime.errors import BadRecord
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.settings import load_settings
-from services.runtime.stream.checkpoint import CheckpointWriter, Snapshot
 from services.runtime.stream.records import InputRecord, Output, derived_headers
 from services.runtime.stream.settings import StreamWorkerSettings
 from services.runtime.stream.state import pack_state, unpack_state
 from services.runtime.stream.worker import run_worker
 from services.runtime.topics import Layout, Topic
+from tests.chaos.wrapped import kill_in_checkpoint
 
 KEYS = 16
 #: A state of several chunks.
@@ -85,36 +83,9 @@ class RunningSums:
         return []
 
 
-def _inject_faults() -> None:
-    """`TOY_KILL=step:n`: SIGKILL to ourselves at the n-th checkpoint, after that step."""
-    step, _, count = os.environ.get("TOY_KILL", "").partition(":")
-    if not step:
-        return
-    left = int(count)
-
-    def after(original: Callable[..., object]) -> Callable[..., object]:
-        async def wrapped(self: CheckpointWriter, *args: object) -> None:
-            nonlocal left
-            await original(self, *args)  # type: ignore[misc]
-            left -= 1
-            if left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        return wrapped
-
-    async def kill_first(self: CheckpointWriter, snapshot: Snapshot) -> None:
-        """Before the outputs are known to be there."""
-
-    if step == "snapshot":
-        setattr(CheckpointWriter, "wait_for_outputs", after(kill_first))  # noqa: B010 - a seam of the test, not an assignment
-        return
-    name = {"outputs": "wait_for_outputs", "chunks": "write_chunks", "manifest": "write_manifest", "write": "write"}[step]
-    setattr(CheckpointWriter, name, after(getattr(CheckpointWriter, name)))
-
-
 def main(prefix: str) -> None:
     """The worker of the topics that begin with `prefix`."""
-    _inject_faults()
+    kill_in_checkpoint(os.environ.get("CHAOS_KILL", ""))
     source, out, checkpoints = topics(prefix)
     settings = load_settings(ToySettings)
 

@@ -24,7 +24,8 @@ from services.analysis.indicators.registry import INDICATORS, NAMES
 from services.runtime.grpc_client import channel
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing.waiting import eventually
-from tests.integration.analysis_driver import PARTITIONS, Feed, Process, Reader, Series, daily_series, wait_until, walk_series
+from tests.integration.analysis_driver import PARTITIONS, Feed, Reader, Series, daily_series, walk_series
+from tests.processes import Process, wait_until
 from tests.servers import new_broker
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def _start(home: Path, bootstrap: str, valkey: str, ports: list[int]) -> list[Pr
     }
     worker = {"SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": str(ports[5])}
     return [
-        Process("services.prices", home / "prices.log", ports[3], common | prices),
-        Process("services.analysis", home / "analysis.log", ports[4], common | analysis),
-        Process("services.analysis.worker", home / "worker.log", ports[5], common | worker),
+        Process(["services.prices"], home / "prices.log", ports[3], common | prices),
+        Process(["services.analysis"], home / "analysis.log", ports[4], common | analysis),
+        Process(["services.analysis.worker"], home / "worker.log", ports[5], common | worker),
     ]
 
 

@@ -18,7 +18,8 @@ from services.analysis.signals import RULE_BY_TYPE, RULES
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
-from tests.integration.analysis_driver import PARTITIONS, Feed, Process, Reader, Series, bar_batch, daily_series, wait_until, walk_series
+from tests.integration.analysis_driver import PARTITIONS, Feed, Reader, Series, bar_batch, daily_series, walk_series
+from tests.processes import Process, wait_until
 from tests.servers import new_broker
 from tests.unit.analysis.series import bars_of
 
@@ -47,7 +48,7 @@ def new_worker(bootstrap: str, tmp_path: Path) -> Iterator[NewWorker]:
     def start() -> Process:
         port = free_ports(1)[0]
         env = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": str(port), "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "300"}
-        running.append(Process("services.analysis.worker", log, port, env))
+        running.append(Process(["services.analysis.worker"], log, port, env))
         return running[-1]
 
     yield start

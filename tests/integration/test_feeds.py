@@ -32,7 +32,8 @@ from services.runtime.kafka import KafkaPublisher, make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
 from services.runtime.topics import TICKS
-from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from, wait_until
+from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from
+from tests.processes import wait_until
 from tests.servers import new_broker
 
 _SENT = "signalbox_feed_rows_acknowledged_total"

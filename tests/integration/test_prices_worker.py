@@ -20,8 +20,9 @@ from services.runtime.kafka import make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
 from tests import es_trades
-from tests.integration.analysis_driver import PARTITIONS, Process, wait_until
+from tests.integration.analysis_driver import PARTITIONS
 from tests.oracle import Bar
+from tests.processes import Process, wait_until
 from tests.servers import new_broker
 from tests.unit.prices.bar_inputs import bars_of_columns
 
@@ -63,7 +64,7 @@ def new_worker(bootstrap: str, tmp_path: Path) -> Iterator[NewWorker]:
 
     def start() -> Process:
         port = free_ports(1)[0]
-        running.append(Process("services.prices.worker", log, port, {**env, "SIGNALBOX_PRICES_WORKER_METRICS_PORT": str(port)}))
+        running.append(Process(["services.prices.worker"], log, port, {**env, "SIGNALBOX_PRICES_WORKER_METRICS_PORT": str(port)}))
         return running[-1]
 
     yield start
@@ -197,6 +198,6 @@ def last(records: list[Read]) -> Snapshot:
 
 def test_without_a_table_of_sessions_it_says_what_to_do(bootstrap: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    worker = Process("services.prices.worker", log, 0, {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "SIGNALBOX_HOME": str(tmp_path / "empty")})
+    worker = Process(["services.prices.worker"], log, 0, {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "SIGNALBOX_HOME": str(tmp_path / "empty")})
     assert worker.process.wait(60) == 2
     assert "python -m services.prices.sessions --build" in log.read_text()

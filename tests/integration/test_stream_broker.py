@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.broker import EmbeddedBroker
-from tests.integration.stream_driver import Bench, wait_until
+from tests.integration.stream_driver import Bench
+from tests.processes import wait_until
 from tests.servers import new_broker
 
 

@@ -13,7 +13,8 @@ from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 
 from deploy.local.ports import free_ports
 from services.runtime.stream.manifests import SLOTS, manifest_key
-from tests.integration.stream_driver import Bench, wait_until
+from tests.integration.stream_driver import Bench
+from tests.processes import wait_until
 
 NewBench = Callable[..., Bench]
 
@@ -56,7 +57,7 @@ def test_kill_between_the_steps_of_a_checkpoint(new_bench: NewBench) -> None:
     bench = new_bench()
     with bench.load():
         for step in ("snapshot", "outputs", "chunks", "manifest", "write"):
-            worker = bench.start(TOY_KILL=f"{step}:{bench.random.randrange(1, 9)}")
+            worker = bench.start(CHAOS_KILL=f"{step}:{bench.random.randrange(1, 9)}")
             assert worker.process.wait(60) == -signal.SIGKILL
     bench.start()
     bench.wait_complete()
