@@ -163,7 +163,7 @@ def _sessions_of(name: str, last_year: int) -> tuple[NDArray[np.int64], NDArray[
 def _ns(times: Any) -> NDArray[np.int64]:
     import pandas as pd
 
-    return np.asarray(pd.DatetimeIndex(times).tz_localize(None).as_unit("ns").asi8)
+    return np.asarray(pd.DatetimeIndex(times.array).tz_localize(None).as_unit("ns").asi8)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -74,7 +74,7 @@ def test_table_equals_the_calendar(table: SessionTable, mic: str, calendar: str)
     number = table.calendar_of(mic)
     rows = slice(table.starts[number], table.starts[number + 1])
     for column, ours in (("open", table.opens), ("close", table.closes)):
-        expected = pd.DatetimeIndex(schedule[column]).tz_localize(None).as_unit("ns").asi8
+        expected = pd.DatetimeIndex(schedule[column].array).tz_localize(None).as_unit("ns").asi8
         np.testing.assert_array_equal(ours[rows], expected)
     assert [date(1970, 1, 1).toordinal() + int(day) for day in table.dates[rows][:3]] == [day.toordinal() for day in schedule.index[:3]]
 
