@@ -6,11 +6,12 @@ or a function taken from another module would stay as it was when it was compile
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from numba import float64, njit
+from numba import config, float64, njit
 from numba.extending import intrinsic
 
 FloatArray = npt.NDArray[np.float64]
@@ -118,8 +119,12 @@ def _fused(typing_context: object, a: object, b: object, c: object) -> tuple[obj
     return float64(float64, float64, float64), code
 
 
+def _plain_fma(a: float, b: float, c: float) -> float:
+    return float(Fraction(a) * Fraction(b) + Fraction(c))
+
+
 #: a * b + c rounded once, as TA-Lib computes its exponential averages; the same on every machine, in hardware where there is any.
-_fma = cast("Callable[[float, float, float], float]", intrinsic(_fused))
+_fma = cast("Callable[[float, float, float], float]", _plain_fma if getattr(config, "DISABLE_JIT") else intrinsic(_fused))  # noqa: B009 - made when numba is imported
 
 
 @_inner

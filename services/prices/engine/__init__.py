@@ -1,0 +1,3 @@
+"""The compiled part of the bar engine."""
+
+from services.runtime import engine_choice as engine_choice

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from services.runtime.settings import RuntimeSettings
@@ -18,6 +20,8 @@ class StreamWorkerSettings(RuntimeSettings):
     """Milliseconds between checkpoints of a partition while it has input. What is processed twice after a crash, at most."""
     live_interval_ms: int = Field(20, validation_alias="SIGNALBOX_LIVE_INTERVAL_MS", ge=1)
     """Least milliseconds between two calls of a processor's `live`."""
+    engine: Literal["compiled", "plain"] = Field("compiled", validation_alias="SIGNALBOX_ENGINE")
+    """Compiled kernels, or the same functions as plain Python: much slower, to compare with."""
     stall_seconds: float = Field(30.0, validation_alias="SIGNALBOX_STALL_SECONDS", gt=0)
     """Seconds without progress while there is input, after which the process counts as dead."""
     session_timeout_seconds: float = Field(6.0, validation_alias="SIGNALBOX_SESSION_TIMEOUT_SECONDS", ge=1)
