@@ -13,6 +13,7 @@ from services.prices.feeds.replay_file import ProgressCallback, ReplayOptions, r
 from services.prices.instruments import MAX_DIGITS
 from services.runtime.errors import InvalidArgument, SignalboxError
 from services.runtime.settings import RuntimeSettings, load_settings
+from services.runtime.telemetry import configure_tracing, end_tracing
 
 #: A year in five minutes; above it, all at once is meant.
 _FASTEST = 100_000.0
@@ -93,9 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             digits=parse_digits(arguments.digits) if arguments.digits else None,
         )
         with _progress_bar(arguments) as on_progress:
+            configure_tracing("replay")
             summary = replay_file(options, on_progress)
     except SignalboxError as error:
         sys.stderr.write(f"signalbox replay: {error}\n")
         return 2 if isinstance(error, InvalidArgument) else 1
+    finally:
+        end_tracing()
     sys.stdout.write(json.dumps(summary.as_json(), indent=2) + "\n" if arguments.json else summary.as_text())
     return 0 if summary.complete else 1
