@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -17,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
+from prometheus_client import Counter
 
 from services.runtime import errors
 from services.runtime.clock import Clock, SystemClock
@@ -84,6 +86,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._deadline_s = deadline_s
         self._clock = clock or SystemClock()
         self._wrapped: dict[str, Handler] = {}
+        self._meters: dict[str, _Meters] = {}
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler, wrapped; each method's once."""
@@ -137,38 +140,71 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return generate if inspect.isasyncgenfunction(behaviour) else write
 
-    @asynccontextmanager
-    async def _around(self, method: str, context: Context, *, streams: bool) -> AsyncIterator[None]:
-        GRPC_STARTED.labels(method).inc()
-        GRPC_IN_FLIGHT.labels(method).inc()
-        began = self._clock.monotonic_ns()
-        code = "UNKNOWN"
+    def _around(self, method: str, context: Context, *, streams: bool) -> _Around:
+        meters = self._meters.get(method)
+        if meters is None:
+            meters = self._meters[method] = _Meters(method)
+        return _Around(meters, context, self._clock, streams)
+
+
+class _Meters:
+    """The metrics of one method, looked up once: labels cost more than counting."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.started = GRPC_STARTED.labels(method)
+        self.in_flight = GRPC_IN_FLIGHT.labels(method)
+        self.seconds = GRPC_SECONDS.labels(method)
+        self._handled: dict[str, Counter] = {}
+
+    def handled(self, code: str) -> Counter:
+        """Calls that ended with a code."""
+        found = self._handled.get(code)
+        if found is None:
+            found = self._handled[code] = GRPC_HANDLED.labels(self.method, code)
+        return found
+
+
+class _Around:
+    """What happens around one call. Not a generator, which costs every call ten microseconds more."""
+
+    __slots__ = ("_began", "_clock", "_context", "_meters", "_span", "_span_context")
+
+    def __init__(self, meters: _Meters, context: Context, clock: Clock, streams: bool) -> None:
+        self._meters, self._context, self._clock = meters, context, clock
+        self._span_context = _span(meters.method, context, streams)
+
+    async def __aenter__(self) -> None:
+        self._meters.started.inc()
+        self._meters.in_flight.inc()
+        self._began = self._clock.monotonic_ns()
+        self._span = self._span_context.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            with _span(method, context, streams) as span:
-                try:
-                    yield
-                except errors.SignalboxError as error:
-                    await _abort(method, context, error)
-                except grpc.aio.AbortError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - the edge of the process
-                    await _abort_unexpected(method, context, error)
-                finally:
-                    _describe(span, method, context)
-            code = _code_name(context)
-        except grpc.aio.AbortError:
-            code = _code_name(context)
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
+            if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+                await _abort(self._meters.method, self._context, error)
         finally:
-            GRPC_IN_FLIGHT.labels(method).dec()
-            GRPC_HANDLED.labels(method, code).inc()
-            GRPC_SECONDS.labels(method).observe((self._clock.monotonic_ns() - began) / 1e9)
+            self._end(kind, error, trace)
+
+    def _end(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        code = _code_name(self._context)
+        if isinstance(error, asyncio.CancelledError):
+            code = "CANCELLED"
+        elif error is not None and not isinstance(error, Exception):
+            code = "UNKNOWN"
+        _describe(self._span, self._meters.method, self._context)
+        self._span_context.__exit__(kind, error, trace)
+        self._meters.in_flight.dec()
+        self._meters.handled(code).inc()
+        self._meters.seconds.observe((self._clock.monotonic_ns() - self._began) / 1e9)
 
 
-async def _abort(method: str, context: Context, error: errors.SignalboxError) -> None:
+async def _abort(method: str, context: Context, error: Exception) -> None:
+    """Ends the call with the error's status. Raises AbortError."""
+    if not isinstance(error, errors.SignalboxError):
+        await _abort_unexpected(method, context, error)
+        return
     status = status_of(error)
     if status.code == code_pb2.INTERNAL:
         await _abort_unexpected(method, context, error)
