@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from signalbox.prices.v1 import prices_service_pb2 as pb
 from signalbox.prices.v1 import prices_service_pb2_grpc as pb_grpc
 
@@ -122,10 +123,21 @@ def add_to_server(servicer: PricesServicer, server: Any, parse: Parser) -> None:
     Of two registered handlers of a method the later one counts, and a registered one counts before a generic one; a test goes through both parsers.
     """
     pb_grpc.add_PricesServiceServicer_to_server(servicer, server)
-    ingest = grpc.stream_unary_rpc_method_handler(
-        servicer.IngestTicks, request_deserializer=parse, response_serializer=pb.IngestTicksResponse.SerializeToString
-    )
+
+    async def parsed_here(requests: AsyncIterator[bytes], context: Context) -> pb.IngestTicksResponse:
+        return await servicer.IngestTicks(_parsed(requests, parse), context)
+
+    # Without a deserializer: what fails in gRPC's hands is INTERNAL to the client, whose fault it is.
+    ingest: Any = grpc.stream_unary_rpc_method_handler(parsed_here, response_serializer=pb.IngestTicksResponse.SerializeToString)
     server.add_registered_method_handlers(SERVICE, {"IngestTicks": ingest})
+
+
+async def _parsed(requests: AsyncIterator[bytes], parse: Parser) -> AsyncIterator[WireMessage]:
+    async for data in requests:
+        try:
+            yield parse(data)
+        except DecodeError as error:
+            raise InvalidArgument("message", f"{len(data)} bytes", f"a serialised {pb.IngestTicksRequest.DESCRIPTOR.full_name}: {error}") from error
 
 
 async def _messages(requests: AsyncIterator[WireMessage]) -> AsyncIterator[Message]:
