@@ -38,6 +38,7 @@ _CODES: tuple[tuple[type[errors.SignalboxError], int], ...] = (
     (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
 )
 
+_HEALTH = "/grpc.health.v1."
 #: What counts as this side's error; the rest is the caller's.
 _SERVER_ERRORS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
 
@@ -218,9 +219,9 @@ async def _abort_unexpected(method: str, context: Context, error: Exception) -> 
 
 
 def _span(method: str, context: Context, streams: bool) -> AbstractContextManager[Span]:
-    """The span of a call. A stream has none unless its client gives a context: what it carries over hours would be one trace."""
+    """The span of a call. Streams and questions of health begin no trace: what a stream carries over hours would be one, and the others are noise."""
     parent = _traceparent(context)
-    if streams and not is_traceparent(parent):
+    if (streams or method.startswith(_HEALTH)) and not is_traceparent(parent):
         return nullcontext(INVALID_SPAN)
     return span_from(parent, method.removeprefix("/"), SpanKind.SERVER)
 

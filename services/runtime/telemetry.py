@@ -7,6 +7,7 @@ where it begins, and whoever meets it later follows that decision, so that a tra
 
 import os
 import random
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 AttributeValue = str | int | float | bool
 Attributes = Mapping[str, AttributeValue]
 
-_HEX = frozenset("0123456789abcdef")
+_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 #: The last digit of flags whose lowest bit, "sampled", is set.
@@ -91,16 +92,10 @@ def is_sampled(traceparent: str | None) -> bool:
 
 def parse_traceparent(text: str | None) -> SpanContext | None:
     """The span a traceparent names, or None when it is absent or malformed (W3C: then a new trace begins)."""
-    if text is None or len(text) != 55:
+    match = _TRACEPARENT.match(text) if text else None
+    if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
         return None
-    version, _, rest = text.partition("-")
-    trace_id, _, rest = rest.partition("-")
-    span_id, _, flags = rest.partition("-")
-    if version != "00" or len(trace_id) != 32 or len(span_id) != 16 or len(flags) != 2 or not _HEX.issuperset(trace_id + span_id + flags):
-        return None
-    if trace_id == _NO_TRACE or span_id == _NO_SPAN:
-        return None
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    return SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))
 
 
 def current_traceparent() -> str | None:
