@@ -25,8 +25,8 @@ OUTPUT = REPOSITORY / "build" / "chaos.json"
 COUNTS = {
     "kill -9 prices-worker": 50,
     "kill -9 analysis-worker": 50,
-    "kill -9 broker, restart": 10,
-    "kill -9 broker and both workers, restart": 3,
+    "kill -9 broker, restart (from its return)": 10,
+    "kill -9 broker and both workers (from its return)": 3,
     "SIGTERM rolling restart": 5,
 }
 
