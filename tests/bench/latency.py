@@ -36,6 +36,8 @@ from tests.servers import REPOSITORY
 
 SECONDS = float(os.environ.get("BENCH_SECONDS") or 15)
 RATES = tuple(int(rate) for rate in (os.environ.get("BENCH_RATES") or "10000,100000").split(","))
+#: The rate whose figures have the plain name.
+FULL_RATE = 100_000
 SYMBOLS = 500
 WARM_UP_S = 3.0
 REFERENCE_S = 5.0
@@ -88,9 +90,7 @@ def _schedule(rate: int, seconds: float, first_symbol: int) -> Schedule:
 
 
 def _results(rate: int, live: NDArray[np.float64], final: NDArray[np.float64], bare: NDArray[np.float64], cpu: dict[str, float]) -> list[Result]:
-    name = f"path.tick_to_client.{rate}"
-    if rate == max(RATES):
-        name = "path.tick_to_client"
+    name = "path.tick_to_client" if rate == FULL_RATE else f"path.tick_to_client.{rate}"
     figures = [
         Result(f"{name}_{label}_ms", _percentile(live, percent), "ms", REFERENCE, _percentile(bare, percent), higher_is_better=False)
         for label, percent in (("p50", 50), ("p99", 99), ("max", 100))
