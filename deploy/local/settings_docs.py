@@ -81,7 +81,7 @@ def _own_docstrings(cls: type) -> dict[str, str]:
 
 def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
-    if default is PydanticUndefined:
+    if default is PydanticUndefined or default is None:
         return "none"
     if isinstance(default, Path):
         return f"`{default.relative_to(REPOSITORY)}` in the clone" if default.is_relative_to(REPOSITORY) else f"`{default}`"
