@@ -13,6 +13,13 @@ from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 from services.runtime.topics import Topic
 
 _LOOK_SECONDS = 0.2
+#: A broker that comes back is found soon.
+_CLIENT: dict[str, str | int | float | bool] = {
+    "enable.auto.commit": False,
+    "fetch.queue.backoff.ms": 10,
+    "reconnect.backoff.max.ms": 500,
+    "log_level": 0,
+}
 
 
 class Watched(Protocol):
@@ -97,7 +104,7 @@ class Ledger:
     def _run(self) -> None:
         manifests = {group: Manifests(self._bootstrap, watched.checkpoints, self._partitions) for group, watched in self._groups.items()}
         # Asked by consumers that never join; librdkafka's admin client aborts the process when the broker dies under this question.
-        askers = {group: Consumer({"bootstrap.servers": self._bootstrap, "group.id": group, "log_level": 0}) for group in self._groups}
+        askers = {group: Consumer(_CLIENT | {"bootstrap.servers": self._bootstrap, "group.id": group}) for group in self._groups}
         try:
             while not self._stop.wait(_LOOK_SECONDS):
                 for group, watched in self._groups.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import mode.loop
@@ -185,6 +186,12 @@ class StreamApp:
         await self._reader.assigned(Assignment(partitions, generation))
 
 
+def _data_folder(settings: StreamWorkerSettings) -> Path:
+    folder = settings.home / "faust" / settings.group
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _new_app(settings: StreamWorkerSettings) -> Any:
     """The settings that worked when they were tried; the comments say what went wrong with others."""
     if settings.log_level != "debug":
@@ -195,6 +202,8 @@ def _new_app(settings: StreamWorkerSettings) -> Any:
         settings.group,
         broker=[f"kafka://{address}" for address in settings.kafka_bootstrap_servers.split(",")],
         store="memory://",
+        # It keeps nothing there, but makes the folder, in the current one otherwise.
+        datadir=_data_folder(settings),
         # It listens on every address otherwise.
         web_enabled=False,
         topic_disable_leader=True,
