@@ -149,8 +149,8 @@ def test_killed_three_times_over_half_a_million_trades(bootstrap: str, new_worke
     final = FinalBars(reader(topics.BARS))
     worker = new_worker()
     for number in range(3):
-        send(bootstrap, batches[number * len(batches) // 4 : (number + 1) * len(batches) // 4])
         known = len(final)
+        send(bootstrap, batches[number * len(batches) // 4 : (number + 1) * len(batches) // 4])
         wait_until(lambda known=known: len(final) > known, "bars of this part")  # type: ignore[misc]
         worker.kill()
         worker = new_worker()
