@@ -70,8 +70,9 @@ def save(results: Sequence[Result], path: Path = OUTPUT) -> None:
 def show(results: Sequence[Result], console: Console | None = None) -> None:
     """Prints the table."""
     table = Table("figure", "value", "unit", "reference", "its value", "ratio")
+    table.columns[0].no_wrap = True
     for result in results:
         reference = "" if result.reference_value is None else f"{result.reference_value:,.4g}"
         ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
         table.add_row(result.name, f"{result.value:,.4g}", result.unit, result.reference, reference, ratio)
-    (console or Console()).print(table)
+    (console or Console(width=150)).print(table)
