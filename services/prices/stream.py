@@ -23,6 +23,9 @@ from services.runtime.stream.records import InputRecord, Output, derived_headers
 
 #: Rows in one record: at about 100 bytes each, well below the broker's limit of 1 MiB.
 MAX_ROWS = 4096
+#: Each snapshot is a record of its own, so a partition writes at most 125 a second: with hundreds of busy symbols they would be a fifth of
+#: the worker's time.
+_NS_PER_SNAPSHOT = 8_000_000
 
 _INTERVALS = np.array(INTERVALS)
 #: Looked up once: finding a labelled counter takes longer than counting.
@@ -40,6 +43,7 @@ class PricesProcessor:
         self._partitions = partitions
         self._engine = BarEngine(sessions, lateness_ns)
         self._snapshot_interval_ns = snapshot_interval_ns
+        self._snapshot_pause_ns = snapshot_interval_ns
         self._snapshots_at_ns = 0
         self._placed: set[str] = set()
         self._last: InputRecord | None = None
@@ -77,9 +81,11 @@ class PricesProcessor:
         if bars is not None:
             for part, rows in enumerate(_bar_parts(bars)):
                 outputs.append(self._output(topics.LIVE_BARS, encode_bars(rows), self._live_headers(topics.LIVE_BARS.message, f"{now_ns}/{part}")))
-        if abs(now_ns - self._snapshots_at_ns) >= self._snapshot_interval_ns:
+        if abs(now_ns - self._snapshots_at_ns) >= self._snapshot_pause_ns:
             self._snapshots_at_ns = now_ns
-            outputs += [self._snapshot_output(trade, now_ns) for trade in self._engine.changed_trades()]
+            snapshots = [self._snapshot_output(trade, now_ns) for trade in self._engine.changed_trades()]
+            self._snapshot_pause_ns = max(self._snapshot_interval_ns, len(snapshots) * _NS_PER_SNAPSHOT)
+            outputs += snapshots
             metrics.PENDING_ROWS.labels(str(self._partition)).set(self._engine.pending_rows)
         return outputs
 

@@ -17,4 +17,4 @@ class PricesWorkerSettings(StreamWorkerSettings):
     lateness_ms: int = Field(2000, validation_alias="SIGNALBOX_LATENESS_MS", ge=0, le=86_400_000)
     """Milliseconds of event time that a tick may come after a later one of its source and symbol. Bars are final this much later."""
     snapshot_interval_ms: int = Field(200, validation_alias="SIGNALBOX_SNAPSHOT_INTERVAL_MS", ge=1, le=60_000)
-    """Least milliseconds between two snapshots of a symbol's last trade."""
+    """Least milliseconds between two snapshots of a symbol's last trade; longer when many symbols trade (at most 125 snapshots a second and partition)."""

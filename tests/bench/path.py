@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.local.broker import EmbeddedBroker
 from deploy.local.ports import free_ports
+from services.analysis.indicators.registry import NAMES
 from services.prices.sessions import SessionTable
 from services.runtime.columns import TickColumns, decode_bars, decode_indicators
 from services.runtime.headers import record_headers
@@ -40,15 +41,16 @@ PARTITIONS = 4
 BATCH_ROWS = 512
 BACKLOG_ROWS = 4_096
 SYMBOLS = 500
-#: Indicators that the references compute too.
-SHARED = ("ema_12", "ema_26", "rsi_14", "macd_12_26_9", "macd_12_26_9_signal", "bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower", "atr_14")
+#: Indicators that the smaller reference computes, of one-minute bars.
+MINUTE_NAMES = ("ema_12", "ema_26", "rsi_14", "macd_12_26_9", "macd_12_26_9_signal", "bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower", "atr_14")
+_BAR_COLUMNS = ("instrument", "interval", "ts_open", "open", "high", "low", "close", "volume", "trade_count")
 #: Equality of indicators of different code: see docs/adr and the conformance tests.
 TOLERANCE = 1e-9
 #: Reached only when something is wrong.
 PATIENCE_S = 300.0
 
-#: (symbol, ts_open) -> open, high, low, close, volume, trades, then SHARED (NaN while warming up).
-Rows = dict[tuple[str, int], tuple[float, ...]]
+#: (symbol, interval in seconds, ts_open) -> open, high, low, close, volume, trades, then NAMES (NaN while warming up, and where there are none).
+Rows = dict[tuple[str, int, int], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +70,37 @@ def run() -> list[Result]:
         # The bench's symbols trade around the clock, so no calendar is needed.
         SessionTable.utc_only().save(home / "tables" / "sessions.npz")
         ticks = workload.trades(TICKS_COUNT, SYMBOLS)
-        poll = reference(home / "poll", ticks, "json")
-        thousands = reference(home / "thousands", ticks, "orjson")
+        poll, thousands = (reference(home / f"minutes-{way}", ticks, way, "minutes") for way in ("json", "orjson"))
+        whole_poll, whole_thousands = (reference(home / f"all-{way}", ticks, way, "all") for way in ("json", "orjson"))
         ours = chain(home / "chain", ticks, BATCH_ROWS)
         backlog = chain(home / "backlog", ticks, BACKLOG_ROWS)
         plain = plain_loop(home / "plain", ticks, BACKLOG_ROWS)
-        compare("orjson loop", poll.rows, thousands.rows)
-        compare("workers", poll.rows, ours.rows)
-        compare("workers on a backlog", poll.rows, backlog.rows)
-        compare("plain loop of our processors", poll.rows, plain.rows)
+        compare("orjson loop, minutes", poll.rows, thousands.rows)
+        compare("minutes of the loop with all outputs", poll.rows, minutes_of(whole_poll.rows))
+        for name, run in (("orjson loop", whole_thousands), ("workers", ours), ("workers on a backlog", backlog), ("plain loop of our processors", plain)):
+            compare(name, whole_poll.rows, run.rows)
         few, many = (chain(home / f"symbols-{count}", workload.trades(TICKS_COUNT, count), BATCH_ROWS) for count in (10, 10_000))
     compared = [Result("path.ticks_per_s.backlog", backlog.ticks_per_s, "ticks/s", "our processors in a plain loop, no checkpoints", plain.ticks_per_s)]
-    return [*_throughput(poll, thousands, ours), *compared, *_sizes(ours, few, many), _encoding(ticks)]
+    return [*_throughput(poll, thousands, ours), *_like_for_like(whole_poll, whole_thousands, ours), *compared, *_sizes(ours, few, many), _encoding(ticks)]
 
 
 def _throughput(poll: Run, thousands: Run, ours: Run) -> list[Result]:
     name, unit = "path.ticks_per_s", "ticks/s"
     cpu = 1e6 / TICKS_COUNT
     return [
-        Result(name, ours.ticks_per_s, unit, "confluent-kafka poll, json, dictionaries", poll.ticks_per_s),
-        Result(f"{name}.by_thousands", ours.ticks_per_s, unit, "confluent-kafka consume(1000), orjson", thousands.ticks_per_s),
+        Result(name, ours.ticks_per_s, unit, "poll, json, dictionaries; minutes only", poll.ticks_per_s),
+        Result(f"{name}.by_thousands", ours.ticks_per_s, unit, "consume(1000), orjson; minutes only", thousands.ticks_per_s),
         Result("path.cpu_s_per_million", ours.usage.cpu_seconds * cpu, "s", "poll loop", poll.usage.cpu_seconds * cpu, False),
         Result("path.peak_mib", ours.usage.peak_bytes / 2**20, "MiB", "poll loop", poll.usage.peak_bytes / 2**20, False),
+    ]
+
+
+def _like_for_like(poll: Run, thousands: Run, ours: Run) -> list[Result]:
+    """Against loops that write what we write. The smaller references write one value where we write thirty."""
+    name, unit = "path.ticks_per_s.same_outputs", "ticks/s"
+    return [
+        Result(name, ours.ticks_per_s, unit, "poll, json, dictionaries; all outputs", poll.ticks_per_s),
+        Result(f"{name}_by_thousands", ours.ticks_per_s, unit, "consume(1000), orjson; all outputs", thousands.ticks_per_s),
     ]
 
 
@@ -110,7 +121,7 @@ def _encoding(ticks: TickColumns) -> Result:
     return Result("path.encode_ticks_per_s", ours, "ticks/s", "orjson, one tick a record", TICKS_COUNT / (time.perf_counter() - began))
 
 
-def reference(folder: Path, ticks: TickColumns, way: str) -> Run:
+def reference(folder: Path, ticks: TickColumns, way: str, outputs: str) -> Run:
     """One of the plain loops, on a broker of its own."""
     folder.mkdir(parents=True)
     with new_broker(folder) as broker:
@@ -119,14 +130,16 @@ def reference(folder: Path, ticks: TickColumns, way: str) -> Run:
         ensure_topics(broker.bootstrap, PARTITIONS, [source, out])
         send(make_producer(broker.bootstrap, linger_ms=20), source.name, workload.json_records(ticks, PARTITIONS), [])
         command = [sys.executable, "-m", "tests.bench.reference", "--bootstrap", broker.bootstrap, "--topic", source.name, "--out", out.name]
-        command += ["--records", str(len(ticks)), "--way", way]
+        command += ["--records", str(len(ticks)), "--way", way, "--outputs", outputs]
         done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
         figures = json.loads(done.stdout)
         rows: Rows = {}
-        for value in read_all(broker.bootstrap, out.name, 1):
-            row = orjson.loads(value)
-            bar = (row["open"], row["high"], row["low"], row["close"], row["volume"], row["trades"])
-            rows[row["symbol"], row["ts_open"]] = (*map(float, bar), *(row["indicators"].get(name, math.nan) for name in SHARED))
+        names = MINUTE_NAMES if outputs == "minutes" else NAMES
+        for row in map(orjson.loads, read_all(broker.bootstrap, out.name, 1)):
+            if "signal" not in row:
+                bar = (row["open"], row["high"], row["low"], row["close"], row["volume"], row["trades"])
+                key = row["symbol"], row.get("interval", 60), row["ts_open"]
+                rows[key] = (*map(float, bar), *(row["indicators"].get(name, math.nan) for name in names))
     return Run(len(ticks) / figures["seconds"], Usage(figures["cpu_seconds"], figures["peak_bytes"]), rows)
 
 
@@ -203,19 +216,24 @@ def _measure(bootstrap: str, records: list[tuple[int, bytes]], expected: int) ->
 
 def _rows(bar_values: Iterable[bytes], indicator_values: Iterable[bytes]) -> Rows:
     rows: Rows = {}
-    for value in bar_values:
-        bars = decode_bars(value)
-        for at in (bars.interval == 60).nonzero()[0].tolist():
-            ref = bars.instruments[bars.instrument[at]]
-            prices = [float(column[at]) / 10**ref.price_digits for column in (bars.open, bars.high, bars.low, bars.close)]
-            rows[ref.symbol, int(bars.ts_open[at])] = (*prices, float(bars.volume[at]) / 10**ref.size_digits, float(bars.trade_count[at]))
-    for value in indicator_values:
-        batch = decode_indicators(value)
-        columns = [batch.names.index(name) for name in SHARED]
-        for at in (batch.interval == 60).nonzero()[0].tolist():
-            key = batch.symbols[batch.symbol[at]], int(batch.ts_open[at])
-            rows[key] = (*rows[key][:6], *batch.values[at, columns].tolist())
+    none = (math.nan,) * len(NAMES)
+    for bars in map(decode_bars, bar_values):
+        columns = zip(*(getattr(bars, name).tolist() for name in _BAR_COLUMNS), strict=True)
+        for index, interval, ts_open, *prices, volume, trades in columns:
+            symbol, price_digits, size_digits = bars.instruments[index]
+            rows[symbol, interval, ts_open] = (*(price / 10**price_digits for price in prices), volume / 10**size_digits, float(trades), *none)
+    for batch in map(decode_indicators, indicator_values):
+        assert batch.names == NAMES
+        for index, interval, ts_open, values in zip(batch.symbol.tolist(), batch.interval.tolist(), batch.ts_open.tolist(), batch.values.tolist(), strict=True):
+            key = batch.symbols[index], interval, ts_open
+            rows[key] = (*rows[key][:6], *values)
     return rows
+
+
+def minutes_of(rows: Rows) -> Rows:
+    """Of rows with all outputs what the smaller reference has."""
+    columns = [6 + NAMES.index(name) for name in MINUTE_NAMES]
+    return {key: (*row[:6], *(row[column] for column in columns)) for key, row in rows.items() if key[1] == 60}
 
 
 def compare(name: str, expected: Rows, found: Rows) -> None:

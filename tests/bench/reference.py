@@ -1,7 +1,8 @@
 """The ordinary way to do the same job: a plain confluent-kafka loop with dictionaries, one JSON tick a record.
 
-`python -m tests.bench.reference --bootstrap A --topic T --out O --records N --way json|orjson` reads N ticks from a backlog, makes
-one-minute bars with EMA 12 and 26, MACD, RSI, Bollinger bands and ATR, writes one JSON record for each bar, and prints
+`python -m tests.bench.reference --bootstrap A --topic T --out O --records N --way json|orjson --outputs minutes|all` reads N ticks from a
+backlog and writes one JSON record for each bar. `minutes`: one-minute bars with EMA 12 and 26, MACD, RSI, Bollinger bands and ATR. `all`: what
+our workers write: bars of six intervals, on three of them all our indicators, and the signals. Prints
 {"seconds", "cpu_seconds", "peak_bytes", "bars"} as JSON.
 """
 
@@ -95,6 +96,73 @@ class Symbol:
         return {name: value for name, value in values.items() if value == value}
 
 
+class RollingMean:
+    """Mean of the last `period` values."""
+
+    def __init__(self, period: int) -> None:
+        self.period = period
+        self.values: deque[float] = deque()
+        self.total = 0.0
+
+    def update(self, value: float) -> float:
+        self.values.append(value)
+        self.total += value
+        if len(self.values) > self.period:
+            self.total -= self.values.popleft()
+        return self.total / self.period if len(self.values) == self.period else math.nan
+
+
+class AllIndicators:
+    """Every indicator that our workers write, and the crossings that are signals."""
+
+    def __init__(self) -> None:
+        self.common = Symbol()
+        self.means = {f"sma_{period}": RollingMean(period) for period in (5, 20, 50, 60, 200, 300)}
+        self.averages = {f"ema_{period}": Ema(period) for period in (9, 21, 50)}
+        self.before: dict[str, float] = {}
+
+    def indicators(self, high: float, low: float, close: float) -> dict[str, float]:
+        """Takes a final bar; returns its values."""
+        values = {name: mean.update(close) for name, mean in self.means.items()}
+        values |= {name: average.update(close) for name, average in self.averages.items()}
+        values |= self.common.indicators(high, low, close)
+        if "macd_12_26_9" in values:
+            values["macd_12_26_9_hist"] = values["macd_12_26_9"] - values["macd_12_26_9_signal"]
+        return {name: value for name, value in values.items() if value == value}
+
+    def signals(self, values: dict[str, float]) -> list[str]:
+        """The types of signals at this bar."""
+        before, self.before = self.before, values
+        return [name for name, left, right, up in CROSSINGS if _crosses(before, values, left, right, up)]
+
+
+#: Type, column, what it crosses, whether upwards.
+CROSSINGS: tuple[tuple[str, str, str | float, bool], ...] = (
+    ("golden_cross", "sma_50", "sma_200", True),
+    ("death_cross", "sma_50", "sma_200", False),
+    ("rsi_overbought", "rsi_14", 70.0, True),
+    ("rsi_oversold", "rsi_14", 30.0, False),
+    ("rsi_bullish", "rsi_14", 50.0, True),
+    ("rsi_bearish", "rsi_14", 50.0, False),
+    ("macd_cross_up", "macd_12_26_9", "macd_12_26_9_signal", True),
+    ("macd_cross_down", "macd_12_26_9", "macd_12_26_9_signal", False),
+    ("macd_zero_cross_up", "macd_12_26_9", 0.0, True),
+    ("macd_zero_cross_down", "macd_12_26_9", 0.0, False),
+)
+
+
+def _crosses(before: dict[str, float], now: dict[str, float], left: str, right: str | float, up: bool) -> bool:
+    if left not in before or left not in now:
+        return False
+    if isinstance(right, str):
+        if right not in before or right not in now:
+            return False
+        was, limit = before[right], now[right]
+    else:
+        was = limit = right
+    return before[left] <= was and now[left] > limit if up else before[left] >= was and now[left] < limit
+
+
 class Job:
     """Ticks in, one record for each bar out."""
 
@@ -133,6 +201,73 @@ class Job:
         """No more ticks."""
         for symbol, state in self.symbols.items():
             self.close(symbol, state)
+
+
+class Series:
+    """One symbol at one interval."""
+
+    def __init__(self, analysed: bool) -> None:
+        self.bar: dict[str, Any] | None = None
+        self.engine = AllIndicators() if analysed else None
+
+
+class WholeJob(Job):
+    """What our workers write: six intervals, all indicators, signals."""
+
+    INTERVALS = (1, 60, 300, 900, 3600, 86400)
+    ANALYSED = (1, 60, 86400)
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(emit)
+        self.series: dict[tuple[str, int], Series] = {}
+
+    def tick(self, tick: dict[str, Any]) -> None:
+        """Takes one tick; they are in order for each symbol."""
+        symbol, price, size, ts = tick["symbol"], tick["price"], tick["size"], tick["ts"]
+        for interval in self.INTERVALS:
+            series = self.series.get((symbol, interval))
+            if series is None:
+                series = self.series[symbol, interval] = Series(interval in self.ANALYSED)
+            length = interval * 1_000_000_000
+            ts_open = ts // length * length
+            bar = series.bar
+            if bar is None or bar["ts_open"] != ts_open:
+                if bar is not None:
+                    self.finish(symbol, interval, series, bar)
+                series.bar = {
+                    "ts_open": ts_open,
+                    "ts_close": ts_open + length,
+                    "open": price,
+                    "high": price,
+                    "low": price,
+                    "close": price,
+                    "volume": size,
+                    "notional": price * size,
+                    "trades": 1,
+                }
+                continue
+            bar["high"] = max(bar["high"], price)
+            bar["low"] = min(bar["low"], price)
+            bar["close"] = price
+            bar["volume"] += size
+            bar["notional"] += price * size
+            bar["trades"] += 1
+
+    def finish(self, symbol: str, interval: int, series: Series, bar: dict[str, Any]) -> None:
+        """The bar is final."""
+        self.bars += 1
+        row = {"symbol": symbol, "interval": interval, **bar, "vwap": bar["notional"] / bar["volume"], "indicators": {}}
+        if series.engine is not None:
+            row["indicators"] = series.engine.indicators(bar["high"], bar["low"], bar["close"])
+            for kind in series.engine.signals(row["indicators"]):
+                self.emit({"signal": kind, "symbol": symbol, "interval": interval, "ts_open": bar["ts_open"], "price": bar["close"]})
+        self.emit(row)
+
+    def end(self) -> None:
+        """No more ticks."""
+        for (symbol, interval), series in self.series.items():
+            if series.bar is not None:
+                self.finish(symbol, interval, series, series.bar)
 
 
 def by_poll(consumer: Consumer, records: int, job: Job) -> float:
@@ -174,6 +309,7 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--way", choices=("json", "orjson"), required=True)
+    parser.add_argument("--outputs", choices=("minutes", "all"), required=True)
     options = parser.parse_args()
     producer = Producer({"bootstrap.servers": options.bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
     consumer = Consumer(
@@ -191,7 +327,7 @@ def main() -> None:
         producer.produce(options.out, dumps(row), row["symbol"].encode())
         producer.poll(0)
 
-    job = Job(emit)
+    job = Job(emit) if options.outputs == "minutes" else WholeJob(emit)
     consumer.subscribe([options.topic])
     began = (by_thousands if options.way == "orjson" else by_poll)(consumer, options.records, job)
     job.end()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 
@@ -105,6 +106,25 @@ def test_snapshots_are_keyed_and_not_more_often_than_asked() -> None:
     processor.process(record(ticks_every_second(1, 5), 1))
     assert topics.SNAPSHOTS.name not in [output.topic for output in processor.live(10**18 + 199_999_999)]
     assert topics.SNAPSHOTS.name in [output.topic for output in processor.live(10**18 + 200_000_000)]
+
+
+def test_snapshots_come_less_often_when_many_symbols_trade() -> None:
+    processor = new_processor()
+    names = [name for name in (f"S{number}.XCME" for number in range(400)) if partition_of(name, PARTITIONS) == PARTITION][:50]
+    one_each = [("AA.XCME", 0, 100, 1, number + 1) for number in range(50)]
+    many = replace(batch("live:x", one_each), instruments=tuple(InstrumentRef(name, 2, 0) for name in names), instrument=np.arange(50, dtype=np.uint32))
+
+    def shown(now_ns: int) -> int:
+        return [output.topic for output in processor.live(now_ns)].count(topics.SNAPSHOTS.name)
+
+    processor.process(record(many))
+    assert shown(10**18) == 50
+    processor.process(record(ticks_every_second(1), 1))
+    # 50 snapshots at 125 a second take 400 ms; after a single one it is as asked again.
+    assert shown(10**18 + 399_999_999) == 0
+    assert shown(10**18 + 400_000_000) == 1
+    processor.process(record(ticks_every_second(1, 1), 2))
+    assert shown(10**18 + 600_000_000) == 1
 
 
 def test_after_a_restart_everything_is_shown_again() -> None:
