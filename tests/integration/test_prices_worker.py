@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +61,7 @@ def new_worker(bootstrap: str, tmp_path: Path) -> Iterator[NewWorker]:
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "SIGNALBOX_HOME": str(tmp_path / "home"),
         # Slower than by default, so that a kill always finds work done since the last checkpoint.
-        "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "500",
+        "SIGNALBOX_CHECKPOINT_INTERVAL_MS": "2000",
     }
 
     def start() -> Process:
@@ -135,13 +137,23 @@ class FinalBars:
         return len(self.bars)
 
 
-def send(bootstrap: str, batches: list[TickColumns]) -> None:
+def send(bootstrap: str, batches: list[TickColumns], pause_s: float = 0.0) -> None:
+    """pause_s: after every fifth batch."""
     producer = make_producer(bootstrap)
     for number, ticks in enumerate(batches):
         headers = record_headers("TickBatch", f"test/{number}", TRACE)
         producer.produce(topics.TICKS.name, encode_ticks(ticks), partition=ES_PARTITION, headers=dict(headers))
         producer.poll(0)
+        if number % 5 == 4:
+            time.sleep(pause_s)
     assert producer.flush(30) == 0
+
+
+def feed(bootstrap: str, batches: list[TickColumns]) -> threading.Thread:
+    """Sends a little at a time for seconds, so that who is killed meanwhile is in the middle of it."""
+    thread = threading.Thread(target=send, args=(bootstrap, batches, 0.04), daemon=True)
+    thread.start()
+    return thread
 
 
 def test_killed_three_times_over_half_a_million_trades(bootstrap: str, new_worker: NewWorker, reader: Callable[[topics.Topic], Reader]) -> None:
@@ -149,10 +161,14 @@ def test_killed_three_times_over_half_a_million_trades(bootstrap: str, new_worke
     final = FinalBars(reader(topics.BARS))
     worker = new_worker()
     for number in range(3):
+        worker.wait_ready()
         known = len(final)
-        send(bootstrap, batches[number * len(batches) // 4 : (number + 1) * len(batches) // 4])
-        wait_until(lambda known=known: len(final) > known, "bars of this part")  # type: ignore[misc]
+        feeding = feed(bootstrap, batches[number * len(batches) // 4 : (number + 1) * len(batches) // 4])
+        # The first records after a pause bring a checkpoint; those of the next two seconds are in none.
+        wait_until(lambda known=known: len(final) > known + 300, "bars of this part")  # type: ignore[misc]
+        assert feeding.is_alive(), "the worker was to be killed in the middle"
         worker.kill()
+        feeding.join()
         worker = new_worker()
     send(bootstrap, batches[3 * len(batches) // 4 :])
     wait_until(lambda: len(final) >= len(expected), "all bars")
@@ -169,7 +185,16 @@ def test_what_a_client_sees_beside_final_bars(bootstrap: str, new_worker: NewWor
     producer = make_producer(bootstrap)
     producer.produce(topics.TICKS.name, b"\xffnot a batch", partition=ES_PARTITION)
     producer.flush(30)
-    send(bootstrap, [*batches, batches[0]])
+    # The last one says that nothing more comes, and after it no bar is forming.
+    send(bootstrap, batches[:-1])
+    live, forming = reader(topics.LIVE_BARS), set[int]()
+
+    def all_forming() -> bool:
+        forming.update(bar.interval for record in live.read() for bar in bars_of_columns(decode_bars(record.value)))
+        return forming >= {1, 60, 300, 900, 3600, 86400}
+
+    wait_until(all_forming, "forming bars of all intervals")
+    send(bootstrap, [batches[-1], batches[0]])
     wait_until(lambda: worker.metric("signalbox_bars_late_total") == 100, "the batch that was sent again is late")
     snapshots = reader(topics.SNAPSHOTS)
     seen: list[Read] = []
@@ -185,8 +210,6 @@ def test_what_a_client_sees_beside_final_bars(bootstrap: str, new_worker: NewWor
     assert decode_late(late.value).reason.tolist() == [1] * 100
     (dead,) = reader(topics.TICKS.dead_letters()).read()
     assert dead.value == b"\xffnot a batch"
-    forming = [bar for record in reader(topics.LIVE_BARS).read() for bar in bars_of_columns(decode_bars(record.value))]
-    assert {bar.interval for bar in forming} >= {1, 60, 300, 900, 3600, 86400}
     assert worker.metric("signalbox_bars_ticks_total") == 2100
     assert worker.metric("signalbox_bars_final_total", 'interval="1"') == len({ts // 10**9 for ts in es_trades.trades()["ts"][:2000]})
     assert worker.terminate() == 0
