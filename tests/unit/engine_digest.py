@@ -45,7 +45,7 @@ def main() -> None:
     bars = rows = 0
     for offset, ticks in enumerate(batches(3000, 300)):
         outputs = prices.process(InputRecord(TICKS.name, 0, offset, encode_ticks(ticks), record_headers(TICKS.message, "x")))
-        outputs += prices.live(offset)
+        outputs += prices.live(offset * _SECOND)
         for output in list(outputs):
             if output.topic == BARS.name:
                 outputs += analysis.process(InputRecord(BARS.name, 0, bars, output.value, output.headers))
