@@ -18,6 +18,8 @@ class Layout(StrEnum):
     BATCH = "batch"
     #: One row a record under its key, compacted.
     KEYED = "keyed"
+    #: One event a record under its key, kept for a time.
+    EVENT = "event"
     #: The record that could not be read, unchanged, with the reason in headers.
     DEAD_LETTER = "dead-letter"
 
@@ -41,7 +43,7 @@ class Topic:
     partitions: int | None = None
     """Fixed number of partitions; None means the installation's SIGNALBOX_PARTITIONS."""
     retention_bytes: int = 256 * _MIB
-    """Bytes kept in each partition before the oldest segment goes; -1 for compacted topics."""
+    """Bytes kept in each partition before the oldest segment goes; -1 for no bound. Not used by compacted topics."""
     retention_ms: int = 7 * _DAY_MS
     """Milliseconds a record is kept; -1 for ever."""
 
@@ -66,7 +68,7 @@ class Topic:
             "retention.bytes": str(self.retention_bytes),
             "retention.ms": str(self.retention_ms),
             # A topic is cut by whole segments, so a segment must be small beside the bytes kept.
-            "segment.bytes": str(max(_MIB, min(64 * _MIB, self.retention_bytes // 4))),
+            "segment.bytes": str(max(_MIB, min(64 * _MIB, self.retention_bytes // 4)) if self.retention_bytes > 0 else 64 * _MIB),
         }
 
     def dead_letters(self) -> "Topic":
@@ -155,6 +157,65 @@ ANALYSIS_CHECKPOINTS = Topic(
     layout=Layout.KEYED,
     key="manifest/<partition>/<slot> or chunk/<partition>/<slot>/<index>",
 )
+ARTICLES = Topic(
+    name="news.articles.v1",
+    message="signalbox.events.v1.Article",
+    owner="news-worker",
+    description="Articles of the news feeds, every revision of each. What was known at a time follows from ts_recv.",
+    layout=Layout.KEYED,
+    key="<article id>@<revision>",
+    partitions=1,
+)
+NEWS_FEEDS = Topic(
+    name="news.feeds.v1",
+    message="signalbox.events.v1.FeedState",
+    owner="news-worker",
+    description="The state of each news feed after its last attempt.",
+    layout=Layout.KEYED,
+    key="feed",
+    partitions=1,
+)
+JOBS = Topic(
+    name="reports.jobs.v1",
+    message="signalbox.events.v1.JobEvent",
+    owner="reports and every worker of jobs",
+    description="Jobs as they change: accepted, begun, progress (at most a few a second for each job), ended.",
+    layout=Layout.EVENT,
+    key="job id",
+    partitions=1,
+    retention_bytes=64 * _MIB,
+    retention_ms=_DAY_MS,
+)
+RESULTS = Topic(
+    name="reports.results.v1",
+    message="signalbox.events.v1.JobResult",
+    owner="every worker of jobs",
+    description="Finished jobs with request and result, for good. The same job may come twice after a crash: the key tells.",
+    layout=Layout.EVENT,
+    key="job id",
+    partitions=1,
+    retention_bytes=-1,
+    retention_ms=-1,
+)
+SCHEDULE = Topic(
+    name="ops.schedule.v1",
+    message="signalbox.events.v1.ScheduleRun",
+    owner="the active scheduler",
+    description="Runs of the recurring jobs. Whoever owns its one partition in the group signalbox-scheduler is the active scheduler.",
+    layout=Layout.KEYED,
+    key="<schedule>@<planned, UTC seconds>",
+    partitions=1,
+)
+ALERTS = Topic(
+    name="ops.alerts.v1",
+    message="signalbox.events.v1.Alert",
+    owner="whoever notices",
+    description="What a person should know. A later record of a key replaces the one before; `is_resolved` ends it.",
+    layout=Layout.EVENT,
+    key="what it is about",
+    partitions=1,
+    retention_ms=30 * _DAY_MS,
+)
 
 #: Every topic that is not a dead-letter topic, in the order of the way of a tick.
 TOPICS: tuple[Topic, ...] = (
@@ -167,6 +228,12 @@ TOPICS: tuple[Topic, ...] = (
     SIGNALS,
     PRICES_CHECKPOINTS,
     ANALYSIS_CHECKPOINTS,
+    ARTICLES,
+    NEWS_FEEDS,
+    JOBS,
+    RESULTS,
+    SCHEDULE,
+    ALERTS,
 )
 
 #: Topics whose records come from outside or cross a service boundary, and so may be unreadable.

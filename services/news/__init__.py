@@ -1,0 +1,1 @@
+"""News: feeds crawled, articles cleaned, grouped into stories, linked to symbols, scored."""

@@ -1,0 +1,1 @@
+"""Work that is not live: jobs, their schedule, the daily report."""
