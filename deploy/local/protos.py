@@ -72,8 +72,8 @@ def _is_current(stamp: Path, digest: str, *, wants_types: bool) -> bool:
 
 
 def _run_protoc(root: Path, sources: list[Path], out: Path, plugin: Path | None) -> None:
-    google = metadata.distribution("googleapis-common-protos").locate_file("")
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", f"-I{google}"]
+    google = Path(str(metadata.distribution("googleapis-common-protos").locate_file("")))
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", f"-I{_renamed(google, out)}", f"-I{google}"]
     command += [f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]
     if plugin is not None:
         command += [f"--plugin=protoc-gen-mypy_grpc={plugin}", f"--mypy_grpc_out={out}"]
@@ -81,6 +81,15 @@ def _run_protoc(root: Path, sources: list[Path], out: Path, plugin: Path | None)
     result = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SetupError(f"protoc refused the protos:\n{result.stderr.strip()}", "`make lint` checks them with buf")
+
+
+def _renamed(google: Path, out: Path) -> Path:
+    """A folder with operations.proto under its own name: the package's file is called operations_proto.proto, its compiled module registers the right one."""
+    folder = out.with_name("google-protos")
+    operations = folder / "google" / "longrunning" / "operations.proto"
+    operations.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(google / "google" / "longrunning" / "operations_proto.proto", operations)
+    return folder
 
 
 def _replace(out: Path, new: Path, grave: Path) -> None:
