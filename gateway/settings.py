@@ -27,6 +27,10 @@ class GatewaySettings(RuntimeSettings):
     """gRPC of prices: asked for its health."""
     analysis_port: int = _port(50052, "SIGNALBOX_ANALYSIS_PORT")
     """gRPC of analysis: asked for its health."""
+    news_port: int = _port(50053, "SIGNALBOX_NEWS_PORT")
+    """gRPC of news: asked for its health."""
+    reports_port: int = _port(50054, "SIGNALBOX_REPORTS_PORT")
+    """gRPC of reports: asked for its health."""
     prices_metrics_port: int = _port(9464, "SIGNALBOX_PRICES_METRICS_PORT")
     """Asked for the state of prices."""
     analysis_metrics_port: int = _port(9465, "SIGNALBOX_ANALYSIS_METRICS_PORT")
@@ -37,6 +41,20 @@ class GatewaySettings(RuntimeSettings):
     """Asked for the state of analysis-worker."""
     feeds_metrics_port: int = _port(9469, "SIGNALBOX_FEEDS_METRICS_PORT")
     """Asked for the state of feeds."""
+    reports_metrics_port: int = _port(9470, "SIGNALBOX_REPORTS_METRICS_PORT")
+    """Asked for the state of reports."""
+    reports_worker_metrics_port: int = _port(9471, "SIGNALBOX_REPORTS_WORKER_METRICS_PORT")
+    """Asked for the state of reports-worker."""
+    scheduler_metrics_port: int = _port(9472, "SIGNALBOX_SCHEDULER_METRICS_PORT")
+    """Asked for the state of scheduler."""
+    news_metrics_port: int = _port(9473, "SIGNALBOX_NEWS_METRICS_PORT")
+    """Asked for the state of news."""
+    news_worker_metrics_port: int = _port(9474, "SIGNALBOX_NEWS_WORKER_METRICS_PORT")
+    """Asked for the state of news-worker."""
+    prices_jobs_metrics_port: int = _port(9475, "SIGNALBOX_PRICES_JOBS_METRICS_PORT")
+    """Asked for the state of prices-jobs."""
+    analysis_jobs_metrics_port: int = _port(9476, "SIGNALBOX_ANALYSIS_JOBS_METRICS_PORT")
+    """Asked for the state of analysis-jobs."""
     envoy_admin_port: int = _port(9901, "SIGNALBOX_ENVOY_ADMIN_PORT")
     """Asked for the state of Envoy."""
 

@@ -104,6 +104,13 @@ class _Gateway:
             "prices-worker": python(settings.prices_worker_metrics_port),
             "analysis": python(settings.analysis_metrics_port),
             "analysis-worker": python(settings.analysis_worker_metrics_port),
+            "news": python(settings.news_metrics_port),
+            "news-worker": python(settings.news_worker_metrics_port),
+            "reports": python(settings.reports_metrics_port),
+            "reports-worker": python(settings.reports_worker_metrics_port),
+            "scheduler": python(settings.scheduler_metrics_port),
+            "prices-jobs": python(settings.prices_jobs_metrics_port),
+            "analysis-jobs": python(settings.analysis_jobs_metrics_port),
             "gateway": python(settings.metrics_port),
             "envoy": probes.envoy(session, settings.envoy_admin_port),
             "kafka": probes.kafka(settings.kafka_bootstrap_servers),
@@ -111,8 +118,15 @@ class _Gateway:
         }
 
     def _health(self) -> AllHealth:
-        ports = {"signalbox.prices.v1": self.settings.prices_port, "signalbox.analysis.v1": self.settings.analysis_port}
-        channels = {package: channel(f"{self.settings.host}:{port}") for package, port in ports.items()}
+        settings = self.settings
+        ports = {
+            "signalbox.prices.v1": settings.prices_port,
+            "signalbox.analysis.v1": settings.analysis_port,
+            "signalbox.news.v1": settings.news_port,
+            "signalbox.reports.v1": settings.reports_port,
+            "google.longrunning": settings.reports_port,
+        }
+        channels = {package: channel(f"{settings.host}:{port}") for package, port in ports.items()}
         for each in channels.values():
             self.lifecycle.on_stop(each.close)
         others = {service.full_name: channels[service.file.package] for service in services() if service.file.package in channels}

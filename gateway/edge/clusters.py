@@ -28,6 +28,8 @@ def upstreams(settings: EdgeSettings) -> list[Upstream]:
     return [
         Upstream("prices", settings.prices_port, http2=True),
         Upstream("analysis", settings.analysis_port, http2=True),
+        Upstream("news", settings.news_port, http2=True),
+        Upstream("reports", settings.reports_port, http2=True),
         Upstream("gateway", settings.gateway_port, http2=True),
         Upstream("web", settings.gateway_web_port, http2=False),
         Upstream("stream", settings.gateway_ws_port, http2=False),

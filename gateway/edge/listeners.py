@@ -102,6 +102,8 @@ def _transcoder() -> Json:
             "proto_descriptor_bin": base64.b64encode(descriptor_set()).decode(),
             "services": [service.full_name for service in services()],
             "convert_grpc_status": True,
+            # Forms and most clients write a space as a plus.
+            "query_param_unescape_plus": True,
             "case_insensitive_enum_parsing": True,
             "max_request_body_size": _MAX_JSON_BYTES,
             "max_response_body_size": _MAX_JSON_BYTES,

@@ -10,7 +10,14 @@ ROUTES = "edge"
 """Name of the route configuration; admin statistics are under `http.edge.rds.edge.`."""
 
 #: Package prefix of a service to the cluster that serves it.
-_CLUSTERS = {"signalbox.prices.v1": "prices", "signalbox.analysis.v1": "analysis", "signalbox.edge.v1": "gateway"}
+_CLUSTERS = {
+    "signalbox.prices.v1": "prices",
+    "signalbox.analysis.v1": "analysis",
+    "signalbox.news.v1": "news",
+    "signalbox.reports.v1": "reports",
+    "google.longrunning": "reports",
+    "signalbox.edge.v1": "gateway",
+}
 
 #: Browsers on this machine only.
 _LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
@@ -98,7 +105,7 @@ def _cors() -> Json:
     return {
         "@type": f"{_TYPE}envoy.extensions.filters.http.cors.v3.CorsPolicy",
         "allow_origin_string_match": [{"safe_regex": {"regex": _LOCAL_ORIGIN}}],
-        "allow_methods": "GET, POST, OPTIONS",
+        "allow_methods": "GET, POST, DELETE, OPTIONS",
         "allow_headers": "content-type, x-grpc-web, x-user-agent, grpc-timeout, x-request-id, traceparent, tracestate",
         "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin, x-request-id",
         "max_age": "86400",

@@ -25,6 +25,10 @@ class EdgeSettings(TracingSettings):
     """gRPC of prices."""
     analysis_port: int = _port(50052, "SIGNALBOX_ANALYSIS_PORT")
     """gRPC of analysis."""
+    news_port: int = _port(50053, "SIGNALBOX_NEWS_PORT")
+    """gRPC of news."""
+    reports_port: int = _port(50054, "SIGNALBOX_REPORTS_PORT")
+    """gRPC of reports: jobs and their operations, the schedule, reports."""
     gateway_port: int = _port(50050, "SIGNALBOX_GATEWAY_PORT")
     """gRPC of the gateway: subscriptions, system status, reflection and health of all."""
     gateway_web_port: int = _port(50060, "SIGNALBOX_GATEWAY_WEB_PORT")

@@ -16,7 +16,10 @@ from gateway.edge.render import render
 from gateway.edge.settings import EdgeSettings
 
 #: Environment variables of the ports in EdgeSettings, in the order of `edge_settings`.
-_PORTS = ("edge_port", "envoy_admin_port", "envoy_metrics_port", "prices_port", "analysis_port", "gateway_port", "gateway_web_port", "gateway_ws_port")
+_PORTS = (
+    *("edge_port", "envoy_admin_port", "envoy_metrics_port"),
+    *("prices_port", "analysis_port", "news_port", "reports_port", "gateway_port", "gateway_web_port", "gateway_ws_port"),
+)
 
 
 def edge_settings() -> EdgeSettings:

@@ -175,7 +175,10 @@ async def test_only_reads_are_sent_again(envoy: RunningEnvoy, small_prices: Smal
     assert small_prices.calls == 2
     routes = json.loads((resource_path(envoy.directory, "rds.json")).read_text())["resources"][0]["virtual_hosts"][0]["routes"]
     retried = {route["match"]["path"].rpartition("/")[2] for route in routes if "retry_policy" in route.get("route", {})}
-    assert retried == {"GetPrice", "BatchGetPrices", "ListBars", "ListSeries", "Analyze", "ListIndicators", "GetSystemStatus"}
+    reads = {"GetPrice", "BatchGetPrices", "ListBars", "ListSeries", "Analyze", "ListIndicators", "GetSystemStatus"}
+    reads |= {"ListArticles", "GetStory", "SearchArticles", "ListFeeds"}
+    reads |= {"ListJobs", "ListJobKinds", "ListSchedules", "ListRuns", "GetReport", "ListReports", "GetOperation", "ListOperations"}
+    assert retried == reads
 
 
 async def test_failures_never_eject_the_only_process(envoy: RunningEnvoy, small_prices: SmallPrices) -> None:

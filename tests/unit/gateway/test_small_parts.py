@@ -98,9 +98,9 @@ def test_a_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_descriptor_set_holds_every_service_and_the_details_of_errors() -> None:
     data = descriptor_set()
-    assert [service.full_name for service in services()] == sorted(
-        f"signalbox.{name}" for name in ("prices.v1.PricesService", "analysis.v1.AnalysisService", "edge.v1.SubscriptionService", "edge.v1.SystemService")
-    )
+    ours = ("prices.v1.Prices", "analysis.v1.Analysis", "news.v1.News", "reports.v1.Jobs", "reports.v1.Schedule", "reports.v1.Reports")
+    expected = ["google.longrunning.Operations", *(f"signalbox.{name}Service" for name in (*ours, "edge.v1.Subscription", "edge.v1.System"))]
+    assert [service.full_name for service in services()] == sorted(expected)
     assert b"google/rpc/error_details.proto" in data
 
 
