@@ -13,7 +13,7 @@ import orjson
 from deploy.local.errors import StackError, Unreachable
 
 #: What the stream can carry, as docs/subscription-protocol.md names it.
-CHANNELS = ("ticks", "bars", "live_bars", "indicators", "signals")
+CHANNELS = ("ticks", "bars", "live_bars", "indicators", "signals", "news", "jobs", "alerts")
 
 
 def subscription(symbols: Sequence[str], channels: Sequence[str], interval: str, history: int) -> dict[str, Any]:
@@ -46,7 +46,9 @@ def _raise_for(message: Mapping[str, Any]) -> None:
 
 
 def line(message: Mapping[str, Any]) -> str | None:
-    """One line for a person; None for messages that carry no market data."""
+    """One line for a person; None for messages that carry nothing that was subscribed to."""
+    if message["T"] in _EVENTS:
+        return f"{_time(message.get('t', message.get('ts_recv', 0) // 1000))}  {_EVENTS[message['T']](message)}"
     form = _FORMS.get(message["T"])
     if form is None:
         return None
@@ -74,6 +76,20 @@ def _signal(message: Mapping[str, Any]) -> str:
     return f"signal  {message['i']:>3}  {arrow} {message['type']} at {message['p']:g}"
 
 
+def _news(message: Mapping[str, Any]) -> str:
+    return f"news    {message['label']:<8} {message['title']}  ({message['publisher'] or message['feed']})  {' '.join(message['symbols'])}"
+
+
+def _job(message: Mapping[str, Any]) -> str:
+    progress = f"{message['done']:g}/{message['total']:g} {message['unit']}" if message["total"] else ""
+    return f"job     {message['kind']:<16} {message['id']}  {message['state']:<9} {progress}  {message['message']}"
+
+
+def _alert(message: Mapping[str, Any]) -> str:
+    return f"alert   {'resolved' if message['resolved'] else message['severity']:<8}  {message['title']}"
+
+
+_EVENTS = {"news": _news, "job": _job, "alert": _alert}
 _FORMS = {"tick": _tick, "bar": _bar, "live_bar": _bar, "indicators": _indicators, "signal": _signal}
 
 
@@ -82,5 +98,5 @@ def _time(milliseconds: int) -> str:
 
 
 def as_json(message: Mapping[str, Any]) -> str | None:
-    """One JSON object a line; None for messages that carry no market data."""
-    return json.dumps(message) if message["T"] in _FORMS else None
+    """One JSON object a line; None for messages that carry nothing that was subscribed to."""
+    return json.dumps(message) if message["T"] in _FORMS or message["T"] in _EVENTS else None

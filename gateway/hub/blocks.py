@@ -57,6 +57,11 @@ class Block(NamedTuple):
     origin: Origin | None = None
     """The record, if its trace is recorded."""
 
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.ints)
+
 
 def blocks_of(record: Record) -> list[Block]:
     """The rows of a record of final bars, indicators or signals. Raises BadRecord."""

@@ -81,12 +81,12 @@ class JsonCodec:
 
     def subscriptions(self, selections: Selections, request_id: str) -> bytes:
         """As Codec says."""
-        state: dict[str, Any] = {channel.key: [] if channel is Channel.TICKS else {} for channel in Channel}
+        state: dict[str, Any] = {channel.key: {} if channel.has_interval else [] for channel in Channel}
         for group, symbols in sorted(selections.items()):
-            if group.channel is Channel.TICKS:
-                state["ticks"] = sorted(symbols)
-            else:
+            if group.channel.has_interval:
                 state[group.channel.key][INTERVAL_NAMES[group.interval]] = sorted(symbols)
+            else:
+                state[group.channel.key] = sorted(symbols)
         return _tail(T="subscriptions", **_id(request_id), **state)
 
     def history_end(self, request_id: str, count: int) -> bytes:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.hub.blocks import Block
+from gateway.hub.events import Event
 from gateway.hub.tables import Table
 
 #: Rows that may wait; a reader that is faster than the loop is held here and not in memory.
@@ -17,23 +18,23 @@ _TURN_ROWS = 2_000
 class Handover:
     """take: called on the loop for each block, in the order of `put`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Block | Table], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Block | Table | Event], None]) -> None:
         self._loop = loop
         self._take = take
-        self._blocks: deque[Block | Table] = deque()
+        self._blocks: deque[Block | Table | Event] = deque()
         self._rows = 0
         self._scheduled = False
         self._room = threading.Condition()
         self._closed = False
 
-    def put(self, blocks: Sequence[Block | Table]) -> None:
+    def put(self, blocks: Sequence[Block | Table | Event]) -> None:
         """From any thread: returns when there is room and the blocks are in the queue, or at once after `close`."""
         with self._room:
             self._room.wait_for(lambda: self._rows < _MOST_WAITING or self._closed)
             if self._closed:
                 return
             self._blocks.extend(blocks)
-            self._rows += sum(len(block.ints) for block in blocks)
+            self._rows += sum(block.size for block in blocks)
             if not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon_threadsafe(self._drain)
@@ -52,13 +53,13 @@ class Handover:
         for block in self._next_turn():
             self._take(block)
 
-    def _next_turn(self) -> list[Block | Table]:
+    def _next_turn(self) -> list[Block | Table | Event]:
         with self._room:
-            turn: list[Block | Table] = []
+            turn: list[Block | Table | Event] = []
             rows = 0
             while self._blocks and rows < _TURN_ROWS and not self._closed:
                 turn.append(self._blocks.popleft())
-                rows += len(turn[-1].ints)
+                rows += turn[-1].size
             self._rows -= rows
             self._scheduled = bool(self._blocks) and not self._closed
             if self._scheduled:

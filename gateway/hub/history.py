@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.hub.rows import BarRow, IndicatorRow, Row, SignalRow, TickRow
+from gateway.hub.rows import BarRow, EventRow, IndicatorRow, Row, SignalRow, TickRow
 
 IntBlock = NDArray[np.int64]
 FloatBlock = NDArray[np.float64]
@@ -231,6 +231,38 @@ class SignalHistory:
             self._seen.discard(_identity(self._rows[0]))
         self._rows.append(row)
         self._seen.add(identity)
+        self._count += 1
+        return True
+
+
+class EventHistory:
+    """The last events under one name, each identity once."""
+
+    def __init__(self, capacity: int) -> None:
+        self._rows: deque[EventRow] = deque(maxlen=capacity)
+        self._seen: set[str] = set()
+        self._count = 0
+
+    def count(self) -> int:
+        """As History says."""
+        return self._count
+
+    def first(self) -> int:
+        """As History says."""
+        return self._count - len(self._rows)
+
+    def row(self, number: int) -> EventRow:
+        """As History says."""
+        return self._rows[number - self.first()]
+
+    def add(self, row: EventRow) -> bool:
+        """Take a row. Returns whether it was new."""
+        if row.identity in self._seen:
+            return False
+        if len(self._rows) == self._rows.maxlen:
+            self._seen.discard(self._rows[0].identity)
+        self._rows.append(row)
+        self._seen.add(row.identity)
         self._count += 1
         return True
 

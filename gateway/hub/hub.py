@@ -220,6 +220,18 @@ class Hub:
         SENT_BYTES.inc(self._traffic.bytes)
         self._traffic.frames = self._traffic.messages = self._traffic.bytes = 0
 
+    def announce(self, all_of: Series, named: Iterable[Series], update: Update) -> int:
+        """Tell an event to everyone who wants all of its channel or one of its names, each once. Returns how many those are."""
+        audience = dict(all_of.subscribers)
+        for series in named:
+            audience.update(series.subscribers)
+        if audience:
+            _UPDATES[update.key.channel].inc()
+        for connection in audience:
+            connection.offer(update)
+            self.wake(connection)
+        return len(audience)
+
     # -- subscriptions
 
     def _subscribe(self, connection: Connection, request: Subscribe) -> None:
@@ -231,7 +243,7 @@ class Hub:
             fresh += [series for series in self._wanted(group, symbols - held) if connection not in series.subscribers]
             self._count(group, len(symbols - held))
             held |= symbols
-            if ALL in symbols:
+            if ALL in symbols and not group.channel.is_event:
                 self._wildcards.setdefault(group, {})[connection] = None
         for series in fresh:
             series.subscribers[connection] = None
@@ -253,7 +265,8 @@ class Hub:
             if ALL in symbols:
                 self._forget_wildcard(group, connection)
             for series in before:
-                if ALL not in held and series.key.symbol not in held:
+                is_covered = ALL in held and not group.channel.is_event
+                if not is_covered and series.key.symbol not in held:
                     self._drop(connection, series)
             if not held:
                 connection.selections.pop(group, None)
@@ -280,7 +293,7 @@ class Hub:
     def _wanted(self, group: Group, symbols: Iterable[str]) -> Iterator[Series]:
         """The series that a selection names, each once."""
         wanted = set(symbols)
-        if ALL in wanted:
+        if ALL in wanted and not group.channel.is_event:
             yield from list(self._groups.get(group, {}).values())
             wanted -= self._groups.get(group, {}).keys() | {ALL}
         for symbol in sorted(wanted):

@@ -6,11 +6,12 @@ from typing import cast
 import numpy as np
 
 from gateway.hub.blocks import MOST_ROWS, Block
-from gateway.hub.history import BarHistory, History, IndicatorHistory, SignalHistory, TickHistory
+from gateway.hub.events import Event
+from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHistory, SignalHistory, TickHistory
 from gateway.hub.hub import Hub, Series
 from gateway.hub.rates import Rate
 from gateway.hub.rows import BarRow, TickRow
-from gateway.hub.series import NO_INTERVAL, Channel, Group, SeriesKey
+from gateway.hub.series import ALL, NO_INTERVAL, Channel, Group, SeriesKey
 from gateway.hub.tables import Table, joined
 from gateway.hub.updates import Update
 from gateway.metrics import DELIVERY_SECONDS, DUPLICATES, ROWS
@@ -44,8 +45,11 @@ class Intake:
         self.is_live = False
         """What comes is new, so that the time it took says something."""
 
-    def take(self, rows: Block | Table) -> None:
+    def take(self, rows: Block | Table | Event) -> None:
         """What came in one record. Final rows whose identity was seen before are left out."""
+        if isinstance(rows, Event):
+            self._take_event(rows)
+            return
         channel = rows.channel if isinstance(rows, Table) else rows.key.channel
         self._row_counts[channel].inc(len(rows.ints))
         if isinstance(rows, Table):
@@ -131,6 +135,24 @@ class Intake:
         series.history = history
         for row in block.signals:
             self._tell(series, history, int(history.add(row)), block._replace(signals=(row,)))
+
+    def _take_event(self, event: Event) -> None:
+        self._row_counts[event.channel].inc()
+        all_of, *named = (self._hub.series(SeriesKey(event.channel, name, NO_INTERVAL)) for name in (ALL, *event.names))
+        is_new = self._event_history(all_of).add(event.row)
+        for series in named:
+            self._event_history(series).add(event.row)
+        # A job's progress changes nothing in its history, and is told all the same.
+        if not is_new and event.channel is not Channel.JOBS:
+            DUPLICATES.labels(event.channel.key).inc()
+        else:
+            clients = self._hub.announce(all_of, named, Update(all_of.key, event.row, event.traceparent))
+            self._deliveries.note(event.origin, 1, clients)
+
+    def _event_history(self, series: Series) -> EventHistory:
+        history = cast(EventHistory | None, series.history) or EventHistory(self._rows)
+        series.history = history
+        return history
 
     def _tell(self, series: Series, history: History, fresh: int, block: Block) -> None:
         rows = len(block.signals) or len(block.ints)

@@ -3,7 +3,7 @@
 import orjson
 
 from gateway.hub.requests import BadRequest, Request, Selections, Subscribe, Unsubscribe, check_history, check_id, check_symbols, merge
-from gateway.hub.series import CHANNELS, INTERVALS, NO_INTERVAL, Channel, Group
+from gateway.hub.series import CHANNELS, INTERVALS, NO_INTERVAL, Group
 
 _ACTIONS = ("subscribe", "unsubscribe")
 _COMMON = {"action", "id", "interval"}
@@ -44,8 +44,8 @@ def _selections(message: dict[str, object], request_id: str) -> Selections:
     pairs = []
     for name, channel in CHANNELS.items():
         if name in message:
-            symbols = check_symbols(name, message[name], request_id)
-            wanted = [NO_INTERVAL] if channel is Channel.TICKS else intervals
+            symbols = check_symbols(name, message[name], request_id, channel)
+            wanted = intervals if channel.has_interval else [NO_INTERVAL]
             pairs += [(Group(channel, interval), symbols) for interval in wanted]
     return merge(pairs, request_id)
 

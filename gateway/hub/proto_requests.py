@@ -30,7 +30,8 @@ def _selections(selections: Iterable[edge.Selection], request_id: str) -> Select
     found = list(selections)
     if len(found) > _MAX_SELECTIONS:
         raise BadRequest("selections", f"{len(found)} of them", f"1 to {_MAX_SELECTIONS}", request_id)
-    return merge(((_group(each, request_id), check_symbols("symbols", each.symbols, request_id)) for each in found), request_id)
+    groups = [(_group(each, request_id), each) for each in found]
+    return merge(((group, check_symbols("symbols", each.symbols, request_id, group.channel)) for group, each in groups), request_id)
 
 
 def _group(selection: edge.Selection, request_id: str) -> Group:
@@ -38,7 +39,7 @@ def _group(selection: edge.Selection, request_id: str) -> Group:
         channel = Channel(selection.channel)
     except ValueError as error:
         raise BadRequest("channel", selection.channel, "a known channel", request_id, code=404) from error
-    if channel is Channel.TICKS:
+    if not channel.has_interval:
         return Group(channel, NO_INTERVAL)
     interval = INTERVAL_SECONDS.get(selection.interval or market.INTERVAL_1M)
     if interval is None:

@@ -13,6 +13,8 @@ MAX_SYMBOLS = 1000
 
 _SYMBOL = re.compile(r"[A-Z0-9_=^-]{1,30}\.[A-Z0-9_=^-]{1,30}")
 _SYMBOL_LENGTH = 32
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,30}(\.[a-z0-9_]{1,30}){1,3}")
+_EXPECTED = {Channel.JOBS: "kinds of jobs, for instance report.daily, or *", Channel.ALERTS: "*: alerts come all or not at all"}
 
 #: Symbols by channel and interval.
 Selections = dict[Group, frozenset[str]]
@@ -49,17 +51,23 @@ class BadRequest(InvalidArgument):
         self.request_id, self.code = request_id, code
 
 
-def check_symbols(field: str, symbols: object, request_id: str) -> frozenset[str]:
-    """The symbols of one selection. Raises BadRequest unless it is a list of 1 to 1,000 symbols or `*`."""
+def check_symbols(field: str, symbols: object, request_id: str, channel: Channel = Channel.BARS) -> frozenset[str]:
+    """The symbols (of jobs: the kinds) of one selection. Raises BadRequest unless it is a list of 1 to 1,000 of them or `*`."""
     if not isinstance(symbols, Iterable) or isinstance(symbols, str | bytes | dict):
         raise BadRequest(field, symbols, "a list of symbols", request_id)
     found = list(symbols)
     if not 1 <= len(found) <= MAX_SYMBOLS:
         raise BadRequest(field, f"{len(found)} symbols", f"1 to {MAX_SYMBOLS:,} symbols", request_id)
     for symbol in found:
-        if not isinstance(symbol, str) or not (symbol == ALL or is_symbol(symbol)):
-            raise BadRequest(field, symbol, "ticker dot MIC, for instance AAPL.XNAS, or *", request_id)
+        if not isinstance(symbol, str) or not (symbol == ALL or _is_name(channel, symbol)):
+            raise BadRequest(field, symbol, _EXPECTED.get(channel, "ticker dot MIC, for instance AAPL.XNAS, or *"), request_id)
     return frozenset(found)
+
+
+def _is_name(channel: Channel, text: str) -> bool:
+    if channel is Channel.JOBS:
+        return _KIND.fullmatch(text) is not None
+    return channel is not Channel.ALERTS and is_symbol(text)
 
 
 def is_symbol(text: str) -> bool:

@@ -1,6 +1,8 @@
 """Rows as the hub keeps them. Times are UTC nanoseconds, prices and sizes fixed point."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from signalbox.edge.v1 import subscription_service_pb2 as edge
 
 
 class TickRow(NamedTuple):
@@ -67,4 +69,16 @@ class SignalRow(NamedTuple):
     replay_shift: int
 
 
-Row = TickRow | BarRow | IndicatorRow | SignalRow
+class EventRow(NamedTuple):
+    """An article, a state of a job, an alert."""
+
+    at: int
+    identity: str
+    """Rows with the same one are the same to a history."""
+    fields: dict[str, Any]
+    """As in JSON."""
+    message: edge.StreamMessage
+    """As in protobuf: its body, and nothing else."""
+
+
+Row = TickRow | BarRow | IndicatorRow | SignalRow | EventRow

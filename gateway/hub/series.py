@@ -18,11 +18,24 @@ class Channel(IntEnum):
     LIVE_BARS = edge.CHANNEL_LIVE_BARS
     INDICATORS = edge.CHANNEL_INDICATORS
     SIGNALS = edge.CHANNEL_SIGNALS
+    NEWS = edge.CHANNEL_NEWS
+    JOBS = edge.CHANNEL_JOBS
+    ALERTS = edge.CHANNEL_ALERTS
 
     @property
     def key(self) -> str:
         """Its name in JSON."""
         return self.name.lower()
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it has events, each under any number of names, instead of rows of one symbol each."""
+        return self in (Channel.NEWS, Channel.JOBS, Channel.ALERTS)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether its series have one."""
+        return self is not Channel.TICKS and not self.is_event
 
 
 CHANNELS: dict[str, Channel] = {channel.key: channel for channel in Channel}
@@ -46,7 +59,7 @@ INTERVAL_ENUMS: dict[int, market.Interval] = {
 INTERVAL_SECONDS: dict[int, int] = {enum: seconds for seconds, enum in INTERVAL_ENUMS.items()}
 
 NO_INTERVAL = 0
-"""The interval of ticks."""
+"""The interval of channels that have none."""
 
 SOURCE_NAMES = ("unspecified", "live", "replay", "synthetic")
 """By the number of SourceKind."""
@@ -57,7 +70,7 @@ class Group(NamedTuple):
 
     channel: Channel
     interval: int
-    """Seconds; 0 for ticks."""
+    """Seconds; 0 where there is none."""
 
 
 class SeriesKey(NamedTuple):
@@ -66,7 +79,7 @@ class SeriesKey(NamedTuple):
     channel: Channel
     symbol: str
     interval: int
-    """Seconds; 0 for ticks."""
+    """Seconds; 0 where there is none."""
 
     @property
     def group(self) -> Group:

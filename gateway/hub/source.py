@@ -1,10 +1,12 @@
 """The topics that the hub lives from."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from gateway.hub.blocks import Block, blocks_of, blocks_of_backlog
+from gateway.hub.events import TOPICS as EVENTS
+from gateway.hub.events import Event, events_of
 from gateway.hub.handover import Handover
 from gateway.hub.tables import Table, table_of
 from gateway.metrics import BAD_RECORDS
@@ -26,12 +28,12 @@ _TOGETHER = (BARS.name, INDICATORS.name)
 
 
 class Source:
-    """Reads the topics into the hub: final rows from the beginning of what is kept, ticks and forming bars from near the end.
+    """Reads the topics into the hub: final rows from the beginning of what is kept; ticks, forming bars and events from near the end.
 
     on_failure: called from a thread with what ended a reader.
     """
 
-    def __init__(self, bootstrap: str, take: Callable[[Block | Table], None], on_failure: Callable[[BaseException], None], clock: Clock) -> None:
+    def __init__(self, bootstrap: str, take: Callable[[Block | Table | Event], None], on_failure: Callable[[BaseException], None], clock: Clock) -> None:
         self._bootstrap = bootstrap
         self._on_failure = on_failure
         self._clock = clock
@@ -47,7 +49,7 @@ class Source:
         await self._history.wait_caught_up()
         await self._taken_over()
         # Only now: a forming bar is told from a final one by what is final.
-        self._live = TopicReader(self._bootstrap, _LIVE, self._on_records, start=start, on_failure=self._on_failure)
+        self._live = TopicReader(self._bootstrap, (*_LIVE, *EVENTS), self._on_records, start=start, on_failure=self._on_failure)
         self._live.start()
         await self._live.wait_caught_up()
         await self._taken_over()
@@ -75,7 +77,7 @@ class Source:
             await self._clock.sleep(0.01)
 
     def _tails(self) -> dict[tuple[str, int], int]:
-        return {place: offset for topic in _LIVE for place, offset in tail_start(self._bootstrap, topic, _TAIL_RECORDS).items()}
+        return {place: offset for topic in (*_LIVE, *EVENTS) for place, offset in tail_start(self._bootstrap, topic, _TAIL_RECORDS).items()}
 
     def _on_records(self, records: list[Record]) -> None:
         rows = _rows_of(records) if self._loaded else _rows_of_backlog(records)
@@ -83,9 +85,9 @@ class Source:
             self._handover.put(rows)
 
 
-def _rows_of_backlog(records: list[Record]) -> list[Block | Table]:
+def _rows_of_backlog(records: list[Record]) -> list[Block | Table | Event]:
     """As _rows_of, at a tenth of the cost. Nobody is subscribed yet, so the records' traces are not wanted."""
-    rows: list[Block | Table] = []
+    rows: list[Block | Table | Event] = []
     for topic, group in groupby(records, key=lambda record: record.topic):
         backlog = list(group)
         try:
@@ -96,15 +98,21 @@ def _rows_of_backlog(records: list[Record]) -> list[Block | Table]:
     return rows
 
 
-def _rows_of(records: list[Record]) -> list[Block | Table]:
-    rows: list[Block | Table] = []
+def _rows_of(records: list[Record]) -> list[Block | Table | Event]:
+    rows: list[Block | Table | Event] = []
     for record in records:
         try:
-            rows += _tables_of(record) if record.topic in _LIVE else blocks_of(record)
+            rows += _decode(record)
         except BadRecord as error:
             BAD_RECORDS.labels(record.topic).inc()
             _log.warning("record left out", topic=record.topic, partition=record.partition, offset=record.offset, reason=str(error))
     return rows
+
+
+def _decode(record: Record) -> Sequence[Block | Table | Event]:
+    if record.topic in EVENTS:
+        return events_of(record)
+    return _tables_of(record) if record.topic in _LIVE else blocks_of(record)
 
 
 def _tables_of(record: Record) -> list[Table]:

@@ -39,6 +39,11 @@ class Table(NamedTuple):
     origin: Origin | None = None
     """The record, if its trace is recorded."""
 
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.ints)
+
     def take(self, rows: NDArray[np.bool_]) -> "Table":
         """Some of the rows."""
         return self._replace(symbol=self.symbol[rows], interval=self.interval[rows], ints=self.ints[rows])

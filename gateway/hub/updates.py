@@ -8,7 +8,7 @@ from signalbox.analysis.v1 import analysis_service_pb2 as analysis
 from signalbox.edge.v1 import subscription_service_pb2 as edge
 from signalbox.market.v1 import market_pb2 as market
 
-from gateway.hub.rows import BarRow, IndicatorRow, Row, SignalRow, TickRow
+from gateway.hub.rows import BarRow, EventRow, IndicatorRow, Row, SignalRow, TickRow
 from gateway.hub.series import INTERVAL_ENUMS, INTERVAL_NAMES, SOURCE_NAMES, Channel, SeriesKey
 
 #: Digits that a vwap has more than its price.
@@ -125,6 +125,11 @@ def _signal_json(key: SeriesKey, row: SignalRow) -> Fields:
     return _with_origin(fields, row.ts_open, row.replay_shift)
 
 
+def _event_json(_key: SeriesKey, row: EventRow) -> Fields:
+    # A copy: the trace is added to it.
+    return dict(row.fields)
+
+
 def _with_origin(fields: Fields, at: int, replay_shift: int) -> Fields:
     if replay_shift:
         fields["replay_of"] = (at - replay_shift) // 1_000_000
@@ -187,12 +192,19 @@ def _signal_proto(message: edge.StreamMessage, key: SeriesKey, row: SignalRow) -
     signal.values.update(_known(row))
 
 
+def _event_proto(message: edge.StreamMessage, _key: SeriesKey, row: EventRow) -> None:
+    message.MergeFrom(row.message)
+
+
 _JSON: Mapping[Channel, Callable[[SeriesKey, Any], Fields]] = {
     Channel.TICKS: _tick_json,
     Channel.BARS: _bar_json,
     Channel.LIVE_BARS: _bar_json,
     Channel.INDICATORS: _indicators_json,
     Channel.SIGNALS: _signal_json,
+    Channel.NEWS: _event_json,
+    Channel.JOBS: _event_json,
+    Channel.ALERTS: _event_json,
 }
 _PROTO: Mapping[Channel, Callable[[edge.StreamMessage, SeriesKey, Any], None]] = {
     Channel.TICKS: _tick_proto,
@@ -200,4 +212,7 @@ _PROTO: Mapping[Channel, Callable[[edge.StreamMessage, SeriesKey, Any], None]] =
     Channel.LIVE_BARS: _bar_proto,
     Channel.INDICATORS: _indicators_proto,
     Channel.SIGNALS: _signal_proto,
+    Channel.NEWS: _event_proto,
+    Channel.JOBS: _event_proto,
+    Channel.ALERTS: _event_proto,
 }

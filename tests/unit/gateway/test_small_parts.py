@@ -17,6 +17,7 @@ from gateway.edge.clusters import resource_path
 from gateway.edge.render import main, render
 from gateway.edge.settings import EdgeSettings
 from gateway.hub.blocks import Block
+from gateway.hub.events import Event
 from gateway.hub.handover import Handover
 from gateway.hub.rates import Rate
 from gateway.hub.series import Channel, SeriesKey
@@ -54,7 +55,7 @@ def _put_all(handover: Handover, blocks: list[Block]) -> None:
 
 
 async def test_the_handover_keeps_order_and_holds_a_fast_reader() -> None:
-    taken: list[Block | Table] = []
+    taken: list[Block | Table | Event] = []
     handover = Handover(asyncio.get_running_loop(), taken.append)
     sent = [_block(number, 900) for number in range(300)]
     reader = threading.Thread(target=_put_all, args=(handover, sent))
