@@ -197,7 +197,7 @@ def _finding(finding: Any) -> dict[str, Any]:
 def watch(  # noqa: PLR0917 - typer calls it by name
     symbols: Annotated[list[str], typer.Argument(help="Ticker dot MIC, for instance ES.XCME; '*' for all.")],
     interval: Interval = "1m",
-    channel: Annotated[list[str] | None, typer.Option("--channel", "-c", help="ticks, bars, live_bars, indicators, signals, news, jobs, alerts; may be repeated.")] = None,
+    channel: Annotated[list[str] | None, typer.Option("--channel", "-c", help="As ticks, bars, live_bars, signals, news or jobs; may be repeated.")] = None,
     history: Annotated[int, typer.Option("--history", min=0, max=1000, help="So many of the last of each series first.")] = 0,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Stop after so many lines; 0: go on until Ctrl-C.")] = 0,
     as_json: AsJson = False,
