@@ -4,6 +4,7 @@ import { ConnectionNotice } from "./connection.js";
 import { byId, setText } from "./dom.js";
 import { throttled } from "./frame.js";
 import { Market } from "./market.js";
+import { NewsList } from "./news.js";
 import { DEFAULT_INTERVAL, DEFAULT_SYMBOL, INTERVALS, readRoute, writeRoute } from "./route.js";
 import { loadSeries } from "./serieslist.js";
 import { SignalList, tabs, Tape } from "./signals.js";
@@ -13,12 +14,13 @@ import { Subscriptions } from "./subscriptions.js";
 import { SystemPanel } from "./system.js";
 import { TopBar } from "./topbar.js";
 import { WatchList } from "./watchlist.js";
+import { WorkPanel } from "./work.js";
 
 const market = new Market();
 const socket = new StreamSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`, {
   onState: (state, detail) => connectionChanged(state, detail),
   onOpen: () => subscriptions.begin(),
-  onMessages: (messages) => market.take(messages),
+  onMessages: (messages) => [market, news, work].forEach((part) => part.take(messages)),
   onHole: () => lostMessages(),
 });
 const subscriptions = new Subscriptions(socket);
@@ -30,6 +32,11 @@ const watchList = new WatchList({ list: byId("watch"), empty: byId("watch-empty"
 const signalList = new SignalList({ list: byId("signals"), empty: byId("signals-empty"), filters: byId("filters") }, market, (signal) => jump(signal), seconds);
 const tape = new Tape(byId("tape"), byId("tape-empty"), market);
 const system = new SystemPanel({ list: byId("processes"), flows: byId("flows"), state: byId("system-state") }, (status) => topBar.system(status));
+const news = new NewsList({ list: byId("news"), empty: byId("news-empty"), only: byId("news-only"), feeds: byId("feeds-state") }, (symbol) => choose(symbol));
+const work = new WorkPanel({
+  report: byId("report"), make: byId("make-report"), jobs: byId("jobs"), jobsEmpty: byId("jobs-empty"), schedule: byId("schedule"), leader: byId("leader"),
+  alerts: byId("alerts"), note: byId("work-note"),
+});
 tabs([byId("tab-signals"), byId("tab-trades")], () => tape.draw());
 
 //: The interval that was last asked for; a symbol that lacks it does not make it forgotten.
@@ -46,6 +53,7 @@ function show(symbol, interval) {
   stage.begin();
   watchList.select(symbol);
   signalList.showSymbol(symbol, interval, seconds);
+  news.showSymbol(symbol);
   tape.draw();
   subscriptions.show(symbol, interval);
   drawVeil();

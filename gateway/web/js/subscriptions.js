@@ -7,6 +7,7 @@ export const CHART_HISTORY = 1000;
 const WATCH_HISTORY = 60;
 const WATCH_INTERVALS = ["1m", "1d"];
 const SIGNAL_HISTORY = 60;
+const EVENT_HISTORY = 100;
 //: Least time between two requests for the chart's history after a hole.
 const REFETCH_MS = 5000;
 //: The server takes up to 1,000 symbols in one request.
@@ -34,6 +35,7 @@ export class Subscriptions {
   begin() {
     if (this.#chart) this.#subscribeChart();
     this.#send({ action: "subscribe", id: "signals", signals: ["*"], interval: ["1m", "1d"], history: SIGNAL_HISTORY });
+    this.#send({ action: "subscribe", id: "work", news: ["*"], jobs: ["*"], alerts: ["*"], history: EVENT_HISTORY });
     this.#subscribeSeconds();
     this.#watch([...this.#watched]);
   }
