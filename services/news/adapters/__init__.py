@@ -1,0 +1,1 @@
+"""How each kind of feed is read: one small file for each."""
