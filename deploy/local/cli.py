@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.local import jobs_cli
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from deploy.local.settings import StackSettings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Real-time market analysis: run the stack and look at what it says.")
+app.add_typer(jobs_cli.app, name="job")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Interval = Annotated[str, typer.Option("--interval", "-i", help="1s, 1m, 5m, 15m, 1h or 1d.")]

@@ -1,0 +1,34 @@
+"""The kinds of jobs that may be asked for: the product's, and those of an installation's own modules."""
+
+import importlib
+from collections.abc import Iterable, Mapping
+
+from services.reports.errors import WrongKinds
+from services.runtime.job_kinds import JOB_KINDS
+from services.runtime.jobs import JobKind
+
+
+def known_kinds(modules: Iterable[str]) -> Mapping[str, JobKind]:
+    """The product's kinds and those in `JOB_KINDS` of each of the modules, by name.
+
+    Raises WrongKinds: a module cannot be imported, has no JOB_KINDS, or names a kind that exists.
+    """
+    found = dict(JOB_KINDS)
+    for module in modules:
+        for kind in _kinds_of(module):
+            if kind.name in found:
+                raise WrongKinds(module, f"the kind {kind.name} exists already")
+            found[kind.name] = kind
+    return found
+
+
+def _kinds_of(module: str) -> list[JobKind]:
+    try:
+        kinds = getattr(importlib.import_module(module), "JOB_KINDS", None)
+    except ImportError as error:
+        raise WrongKinds(module, f"cannot be imported: {error}") from error
+    if isinstance(kinds, Mapping):
+        kinds = list(kinds.values())
+    if not isinstance(kinds, list | tuple) or not all(isinstance(kind, JobKind) for kind in kinds):
+        raise WrongKinds(module, "expected JOB_KINDS, a sequence of JobKind or a mapping of them by name")
+    return list(kinds)

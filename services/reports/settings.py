@@ -1,0 +1,18 @@
+"""Settings of the gRPC service of reports."""
+
+from pydantic import Field
+
+from services.runtime.settings import RuntimeSettings
+
+
+class ReportsSettings(RuntimeSettings):
+    """What `python -m services.reports` reads from the environment."""
+
+    port: int = Field(50054, validation_alias="SIGNALBOX_REPORTS_PORT", ge=0, le=65535)
+    """Port of the gRPC service; 0 takes any free one."""
+    metrics_port: int = Field(9470, validation_alias="SIGNALBOX_REPORTS_METRICS_PORT", ge=0, le=65535)
+    """Port of /metrics, /healthz and /readyz."""
+    job_kinds_modules: str = Field("", validation_alias="SIGNALBOX_JOB_KINDS_MODULE", pattern=r"^([A-Za-z_][\w.]*(,[A-Za-z_][\w.]*)*)?$")
+    """Python modules with kinds of jobs of your own, separated by commas: each holds JOB_KINDS, a sequence of JobKind. Their workers name the same kinds."""
+    results_indexed: int = Field(100_000, validation_alias="SIGNALBOX_REPORTS_RESULTS_INDEXED", ge=1_000, le=10_000_000)
+    """Finished jobs that can be asked for after the queue has forgotten them, the newest; about 250 bytes of memory each."""
