@@ -59,6 +59,8 @@ class BarStore:
         self._next_offset: dict[int, int] = {}
         self._lock = threading.Lock()
         self._kept = 0
+        self.sessions_version = 0
+        """Grows with each change of daily bars: what was computed from them at an equal version is as good as new."""
 
     def add(self, bars: BarColumns, partition: int, offset: int) -> None:
         """Adds the rows of the record at `offset`. A record that was there already changes nothing."""
@@ -84,6 +86,7 @@ class BarStore:
         before = len(series)
         BARS_REPEATED.inc(series.add(rows))
         self._kept += len(series) - before
+        self.sessions_version += interval == SESSION
 
     def _advance(self, partition: int, next_offset: int) -> None:
         self._next_offset[partition] = max(next_offset, self._next_offset.get(partition, 0))

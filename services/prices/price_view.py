@@ -41,6 +41,7 @@ class PriceView:
     def __init__(self, bars: BarStore) -> None:
         self._bars = bars
         self._trades: dict[str, Trade] = {}
+        self._latest: dict[str, tuple[Trade | None, int, LatestPrice]] = {}
 
     def put(self, trade: Trade) -> None:
         """Replaces the symbol's last trade: the topic is in order for each symbol."""
@@ -51,8 +52,16 @@ class PriceView:
         self._trades.pop(symbol, None)
 
     def latest(self, symbol: str) -> LatestPrice:
-        """The latest price. Raises NoPrice."""
-        trade = self._trades.get(symbol)
+        """The latest price; the same object as long as nothing has changed. Raises NoPrice."""
+        trade, version = self._trades.get(symbol), self._bars.sessions_version
+        known = self._latest.get(symbol)
+        if known is not None and known[0] is trade and known[1] == version:
+            return known[2]
+        price = self._computed(symbol, trade)
+        self._latest[symbol] = (trade, version, price)
+        return price
+
+    def _computed(self, symbol: str, trade: Trade | None) -> LatestPrice:
         if trade is not None:
             sessions = self._bars.last_sessions(symbol, trade.ts_event, 1)
             return LatestPrice(symbol, trade.price, trade.size, trade.ts_event, trade.ts_recv, trade.source_kind, trade.replay_shift, 0, _close(sessions, -1))

@@ -19,7 +19,7 @@ from services.prices.errors import NoPrice
 from services.prices.ingest import Ingest, Message
 from services.prices.instruments import mic_of
 from services.prices.page_token import make_token, read_token
-from services.prices.price_view import PriceView
+from services.prices.price_view import LatestPrice, PriceView
 from services.prices.tick_wire import Parser, WireMessage
 from services.runtime.errors import InvalidArgument
 from services.runtime.topics import BARS
@@ -53,6 +53,7 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
 
     def __init__(self, ingest: Ingest, prices: PriceView, bars: BarStore) -> None:
         self._ingest, self._prices, self._bars = ingest, prices, bars
+        self._answers: dict[str, tuple[LatestPrice, pb.GetPriceResponse]] = {}
 
     async def IngestTicks(self, request_iterator: AsyncIterator[WireMessage], context: Context) -> pb.IngestTicksResponse:  # type: ignore[override]
         """Takes a stream of ticks."""
@@ -60,8 +61,14 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
 
     async def GetPrice(self, request: pb.GetPriceRequest, context: Context) -> pb.GetPriceResponse:
         """The latest price of one symbol."""
-        mic_of(request.symbol)
-        return pb.GetPriceResponse(price=translate.price_message(self._prices.latest(request.symbol)))
+        symbol = request.symbol
+        known = self._answers.get(symbol)
+        if known is None:
+            mic_of(symbol)
+        price = self._prices.latest(symbol)
+        if known is None or known[0] is not price:
+            known = self._answers[symbol] = (price, pb.GetPriceResponse(price=translate.price_message(price)))
+        return known[1]
 
     async def BatchGetPrices(self, request: pb.BatchGetPricesRequest, context: Context) -> pb.BatchGetPricesResponse:
         """The latest prices of many symbols."""

@@ -9,12 +9,12 @@ import os
 import random
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _LAST_EXPORT_S = 1.5
 
 #: Our own, so that nobody who seeds the common one makes identities repeat. A call to the system for each cost more than the rest of a span.
 _ids = random.Random()
+
+_NOTHING = Context()
 
 _recorder: "Recorder | None" = None
 
@@ -127,6 +129,28 @@ def recorded_span() -> Span | None:
         return None
     span = trace.get_current_span()
     return span if span.is_recording() else None
+
+
+class _CarriedSpan(NonRecordingSpan):
+    """A span that is not recorded and whose identity is made when somebody asks: most calls end without."""
+
+    def __init__(self, parent: Callable[[], str | None]) -> None:
+        self._parent = parent
+        self._identity: SpanContext | None = None
+
+    def get_span_context(self) -> SpanContext:
+        """A child of the parent, or the first of a new trace."""
+        if self._identity is None:
+            self._identity = _child_of(parse_traceparent(self._parent()))
+        return self._identity
+
+
+def carry_identity(parent: Callable[[], str | None]) -> None:
+    """Carries a trace on that this process does not record, until the current task ends: the task must be the call's own.
+
+    parent: gives the traceparent that came with the call, if any; asked at most once.
+    """
+    attach(trace.set_span_in_context(_CarriedSpan(parent), _NOTHING))
 
 
 @contextmanager

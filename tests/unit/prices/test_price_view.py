@@ -58,3 +58,15 @@ def test_a_removed_trade_is_forgotten() -> None:
     prices.remove("AAPL.XNAS")
     with pytest.raises(NoPrice):
         prices.latest("AAPL.XNAS")
+
+
+def test_the_price_is_the_same_object_until_a_trade_or_a_session_changes_it() -> None:
+    store = BarStore(4, 1000)
+    prices = PriceView(store)
+    prices.put(trade(3 * DAY, 100.5))
+    first = prices.latest("AAPL.XNAS")
+    assert prices.latest("AAPL.XNAS") is first
+    store.add(bars("AAPL.XNAS", SESSION, [0], close=(9_900,)), 0, 0)
+    assert prices.latest("AAPL.XNAS").previous_close == 99.0
+    prices.put(trade(3 * DAY + 1, 101.5))
+    assert prices.latest("AAPL.XNAS").price == 101.5

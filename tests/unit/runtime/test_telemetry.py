@@ -1,5 +1,6 @@
 """Trace context is carried, and begins anew where there is none."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from services.runtime import telemetry
 from services.runtime.record_spans import sending
 from services.runtime.telemetry import (
     annotate,
+    carry_identity,
     configure_tracing,
     current_trace_id,
     current_traceparent,
@@ -156,3 +158,31 @@ def test_wrong_variables_are_refused_by_name(name: str, value: str, monkeypatch:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name):
         TracingSettings()
+
+
+async def test_a_carried_identity_is_made_when_it_is_asked_for_and_ends_with_its_task() -> None:
+    asked: list[str] = []
+
+    def parent() -> str:
+        asked.append(PARENT)
+        return PARENT
+
+    async def call() -> tuple[str | None, str | None]:
+        carry_identity(parent)
+        assert asked == []
+        return current_traceparent(), current_traceparent()
+
+    first, second = await asyncio.create_task(call())
+    assert first is not None
+    assert (first[3:35], first[-2:]) == (PARENT[3:35], PARENT[-2:])
+    assert first != PARENT
+    assert (second, asked) == (first, [PARENT])
+    assert current_traceparent() is None
+
+
+async def test_a_carried_identity_without_a_parent_begins_a_trace() -> None:
+    async def call() -> str | None:
+        carry_identity(lambda: None)
+        return current_traceparent()
+
+    assert is_traceparent(await asyncio.create_task(call()))
