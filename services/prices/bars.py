@@ -42,7 +42,7 @@ from services.prices.engine.layout import (
     Sessions,
     State,
 )
-from services.prices.engine.output import bar_columns, late_ticks
+from services.prices.engine.output import LaidOut, bar_columns, late_ticks, lay_out
 from services.prices.instruments import MalformedSymbol, mic_of
 from services.prices.sessions import SessionTable
 from services.runtime.columns import BarColumns, InstrumentRef, LateColumns, TickColumns
@@ -63,6 +63,14 @@ class Progress(NamedTuple):
     """What one batch led to. bars: final, sorted by symbol, interval, ts_open; None = none. late: rows that changed no bar."""
 
     bars: BarColumns | None
+    late: list[LateColumns]
+    duplicates: int
+
+
+class Taken(NamedTuple):
+    """The same, with the bars as the engine has them. closed: good until the engine is used again, for `BarEngine.laid_out`."""
+
+    closed: Records
     late: list[LateColumns]
     duplicates: int
 
@@ -100,6 +108,11 @@ class BarEngine:
 
     def process(self, ticks: TickColumns) -> Progress:
         """Take a batch. Raises BadRecord, with nothing changed, when it contradicts the digits known of an instrument."""
+        closed, late, duplicates = self.take(ticks)
+        return Progress(self.columns(closed), late, duplicates)
+
+    def take(self, ticks: TickColumns) -> Taken:
+        """As `process`."""
         source, numbers = self._resolve(ticks)
         late = self._ingest(ticks, source, numbers) if len(ticks) else []
         if ticks.watermark or ticks.source_ended:
@@ -110,15 +123,29 @@ class BarEngine:
         duplicates, control["duplicates"] = int(control["duplicates"]), 0
         if control["refused"] != NONE:
             late += self._take_refused()
-        return Progress(bar_columns(out, self._instruments, self._ranks(), live=False) if len(out) else None, late, duplicates)
+        return Taken(out, late, duplicates)
 
     def live_bars(self) -> BarColumns | None:
         """The forming bars that changed since the last call, pending rows included; None = none changed."""
+        return self.columns(self.form(), live=True)
+
+    def form(self) -> Records:
+        """As `live_bars`, the bars as in Taken."""
         numbers = np.flatnonzero(self._known("live_changed"))
-        if not len(numbers):
-            return None
-        out = self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._out), len(numbers))
-        return bar_columns(out, self._instruments, self._ranks(), live=True) if len(out) else None
+        return self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._out), len(numbers))
+
+    def laid_out(self, bars: Records) -> LaidOut:
+        """Bars that the engine gave as sorted columns. bars: not empty."""
+        return lay_out(bars, self._ranks())
+
+    @property
+    def instruments(self) -> list[InstrumentRef]:
+        """By number; it only grows."""
+        return self._instruments
+
+    def columns(self, bars: Records, *, live: bool = False) -> BarColumns | None:
+        """Bars that the engine gave as sorted columns; None = there are none."""
+        return bar_columns(self.laid_out(bars), self._instruments, live=live) if len(bars) else None
 
     def changed_trades(self) -> list[LastTrade]:
         """The last trades of the symbols that got a trade or a watermark since the last call."""

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 from signalbox.events.v1.tick_batch_pb2 import Instrument, LateReason
 
 from services.prices import worker_metrics as metrics
 from services.prices.bar_links import BarLinks
-from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Progress
+from services.prices.bar_wire import MAX_ROWS, BarWriter, slices
+from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Taken
 from services.prices.sessions import SessionTable
 from services.runtime import topics
-from services.runtime.columns import INTERVALS, BarColumns, LateColumns, TickColumns, decode_ticks, encode_bars, encode_late
+from services.runtime.columns import INTERVALS, LateColumns, TickColumns, encode_late
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers, record_headers
 from services.runtime.partitions import partition_of
 from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.telemetry import recorded_span
+from services.runtime.wire_codec import TickReader
 
-#: Rows in one record: at about 100 bytes each, well below the broker's limit of 1 MiB.
-MAX_ROWS = 4096
 #: Each snapshot is a record of its own, so a partition writes at most 125 a second: with hundreds of busy symbols they would be a fifth of
 #: the worker's time.
 _NS_PER_SNAPSHOT = 8_000_000
 
-_INTERVALS = np.array(INTERVALS)
 #: Looked up once: finding a labelled counter takes longer than counting.
 _BARS_BY_INTERVAL = tuple(metrics.BARS.labels(str(interval)) for interval in INTERVALS)
 
@@ -48,6 +46,8 @@ class PricesProcessor:
         self._placed: set[str] = set()
         self._last: InputRecord | None = None
         self._links = BarLinks()
+        self._ticks = TickReader()
+        self._bars = BarWriter(self._engine)
 
     def restore(self, state: bytes) -> None:
         """Take over a state made by `snapshot`."""
@@ -61,26 +61,24 @@ class PricesProcessor:
         """Final bars and late ticks that a batch of ticks leads to. Raises BadRecord, with nothing changed, for a record that cannot be used."""
         ticks = self._decode(record)
         begin = time.perf_counter()
-        progress = self._engine.process(ticks)
+        taken = self._engine.take(ticks)
         metrics.ENGINE_SECONDS.inc(time.perf_counter() - begin)
         self._last = record
-        self._count(ticks, progress)
-        self._links.note(ticks, progress.bars)
-        outputs = []
-        if progress.bars is not None:
-            for part, bars in enumerate(_bar_parts(progress.bars)):
-                outputs.append(self._output(topics.BARS, encode_bars(bars), derived_headers(record, topics.BARS.message, str(part) if part else "")))
-        for part, late in enumerate(part for batch in progress.late for part in _late_parts(batch)):
+        if recorded_span() is not None:
+            self._links.note(ticks, self._engine.columns(taken.closed))
+        outputs = self._final_bars(record, taken)
+        self._count(ticks, taken)
+        for part, late in enumerate(part for batch in taken.late for part in _late_parts(batch)):
             outputs.append(self._output(topics.LATE, encode_late(late), derived_headers(record, topics.LATE.message, str(part) if part else "")))
         return outputs
 
     def live(self, now_ns: int) -> list[Output]:
         """Forming bars that changed and, not as often, snapshots. now_ns: UTC."""
         outputs = []
-        bars = self._engine.live_bars()
-        if bars is not None:
-            for part, rows in enumerate(_bar_parts(bars)):
-                outputs.append(self._output(topics.LIVE_BARS, encode_bars(rows), self._live_headers(topics.LIVE_BARS.message, f"{now_ns}/{part}")))
+        bars = self._engine.form()
+        if len(bars):
+            for part, value in enumerate(self._bars.write(bars, live=True).values):
+                outputs.append(self._output(topics.LIVE_BARS, value, self._live_headers(topics.LIVE_BARS.message, f"{now_ns}/{part}")))
         if abs(now_ns - self._snapshots_at_ns) >= self._snapshot_pause_ns:
             self._snapshots_at_ns = now_ns
             snapshots = [self._snapshot_output(trade, now_ns) for trade in self._engine.changed_trades()]
@@ -89,11 +87,20 @@ class PricesProcessor:
             metrics.PENDING_ROWS.labels(str(self._partition)).set(self._engine.pending_rows)
         return outputs
 
+    def _final_bars(self, record: InputRecord, taken: Taken) -> list[Output]:
+        if not len(taken.closed):
+            return []
+        values, by_interval = self._bars.write(taken.closed, live=False)
+        for counter, rows in zip(_BARS_BY_INTERVAL, by_interval, strict=True):
+            if rows:
+                counter.inc(rows)
+        return [self._output(topics.BARS, value, derived_headers(record, topics.BARS.message, str(part) if part else "")) for part, value in enumerate(values)]
+
     def _decode(self, record: InputRecord) -> TickColumns:
         schema = read_headers(record.headers).schema
         if schema and schema != topics.TICKS.message:
             raise BadRecord(f"schema: expected {topics.TICKS.message}, was {schema}")
-        ticks = decode_ticks(record.value)
+        ticks = self._ticks.decode(record.value)
         for ref in ticks.instruments:
             if ref.symbol not in self._placed:
                 self._check_place(ref.symbol)
@@ -129,28 +136,15 @@ class PricesProcessor:
             return record_headers(schema, f"{topics.TICKS.name}/{self._partition}/restored/{part}")
         return derived_headers(self._last, schema, part)
 
-    def _count(self, ticks: TickColumns, progress: Progress) -> None:
+    def _count(self, ticks: TickColumns, taken: Taken) -> None:
         metrics.TICKS.inc(len(ticks))
-        if progress.duplicates:
-            metrics.DUPLICATES.inc(progress.duplicates)
-        for late in progress.late:
+        if taken.duplicates:
+            metrics.DUPLICATES.inc(taken.duplicates)
+        for late in taken.late:
             for reason, rows in enumerate(np.bincount(late.reason).tolist()):
                 if rows:
                     metrics.LATE.labels(LateReason.Name(reason)).inc(rows)
-        if progress.bars is not None:
-            for counter, rows in zip(_BARS_BY_INTERVAL, np.bincount(_INTERVALS.searchsorted(progress.bars.interval)).tolist(), strict=False):
-                if rows:
-                    counter.inc(rows)
-
-
-def _slices(rows: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, rows, MAX_ROWS):
-        yield np.arange(start, min(start + MAX_ROWS, rows))
-
-
-def _bar_parts(bars: BarColumns) -> list[BarColumns]:
-    return [bars] if len(bars) <= MAX_ROWS else [bars.take(rows) for rows in _slices(len(bars))]
 
 
 def _late_parts(late: LateColumns) -> list[LateColumns]:
-    return [late] if len(late.ticks) <= MAX_ROWS else [LateColumns(late.ticks.take(rows), late.reason[rows]) for rows in _slices(len(late.ticks))]
+    return [late] if len(late.ticks) <= MAX_ROWS else [LateColumns(late.ticks.take(rows), late.reason[rows]) for rows in slices(len(late.ticks))]

@@ -257,6 +257,11 @@ def _instruments(batch: Any) -> tuple[InstrumentRef, ...]:
     return tuple([_REFS[entry] for entry in batch.instruments])
 
 
+def read_instrument(entry: bytes) -> InstrumentRef:
+    """A serialised Instrument. Raises BadRecord when it is none, or has no symbol or digits outside the range."""
+    return _REFS[entry]
+
+
 def _read_ref(entry: bytes) -> InstrumentRef:
     try:
         item = Instrument.FromString(entry)
@@ -286,6 +291,11 @@ _REFS = Memory(_read_ref)
 _ENTRIES = Memory(_write_ref)
 #: Names of indicators in wire format; every record has the same ones.
 _NAMES: Memory[tuple[str, ...], bytes] = Memory(lambda names: IndicatorBatch(names=names).SerializeToString())
+
+
+def instrument_entry(message: type[Message], ref: InstrumentRef) -> bytes:
+    """An entry of the message's table of instruments in wire format, with its tag. Raises BadRecord."""
+    return tag(message, "instruments") + _ENTRIES[ref]
 
 
 def _instrument_bytes(message: type[Message], instruments: Iterable[InstrumentRef]) -> bytes:

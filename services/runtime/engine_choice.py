@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 
 VARIABLE = "SIGNALBOX_ENGINE"
+#: Whether this process runs the plain ones.
+PLAIN = os.environ.get(VARIABLE) == "plain"
 
-if os.environ.get(VARIABLE) == "plain":
+if PLAIN:
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     import numpy as np
 

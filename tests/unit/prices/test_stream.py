@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 
-from services.prices.stream import MAX_ROWS, PricesProcessor
+from services.prices.bar_wire import MAX_ROWS
+from services.prices.stream import PricesProcessor
 from services.runtime import topics
 from services.runtime.columns import InstrumentRef, TickColumns, decode_bars, decode_late, encode_ticks
 from services.runtime.errors import BadRecord
