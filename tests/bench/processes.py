@@ -54,6 +54,7 @@ class Process:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._watch.join()
+        self.let_go()
         self._process.terminate()
         try:
             self._process.wait(15)
@@ -65,6 +66,14 @@ class Process:
     def pid(self) -> int:
         """Its number."""
         return self._process.pid
+
+    def hold(self) -> None:
+        """Stops it where it is, for less than the session of its group."""
+        psutil.Process(self._process.pid).suspend()
+
+    def let_go(self) -> None:
+        """It goes on."""
+        psutil.Process(self._process.pid).resume()
 
     def usage(self) -> Usage:
         """CPU since the start, and the highest resident memory seen."""
