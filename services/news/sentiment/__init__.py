@@ -1,0 +1,1 @@
+"""How an article sounds: scorers and the lexicon they use."""
