@@ -82,6 +82,7 @@ def encode_feed_state(state: FeedState) -> bytes:
         etag=state.etag,
         last_modified=state.last_modified,
         refused=dict(state.refused),
+        ts_hold=state.hold_ns,
     )
     return message.SerializeToString(deterministic=True)
 
@@ -107,4 +108,5 @@ def decode_feed_state(value: bytes) -> FeedState:
         etag=message.etag,
         last_modified=message.last_modified,
         refused=tuple(sorted(message.refused.items())),
+        hold_ns=message.ts_hold,
     )

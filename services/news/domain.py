@@ -90,7 +90,7 @@ class FeedState:
     failing_since_ns: int = 0
     """Since when it fails without a success in between."""
     items: int = 0
-    """Items in its last answer that held any."""
+    """Items in its last answer; items played so far of a recorded feed."""
     next_ns: int = 0
     """Not tried before this time."""
     failures: int = 0
@@ -99,3 +99,5 @@ class FeedState:
     last_modified: str = ""
     refused: tuple[tuple[str, int], ...] = ()
     """How often something was refused so far, by reason; in order of the reasons."""
+    hold_ns: int = 0
+    """Not tried before this time even when forced: the server asked for it."""

@@ -4,9 +4,12 @@ SignalboxError
 ├── WrongFeeds               the file of feeds cannot be used: field, value, expected
 └── FeedProblem              a feed could not be read; `reason` is what it is counted by
     ├── FeedRefused          what it answered must not or cannot be used; asking again at once is no help
-    └── FeedUnavailable      it did not answer, or said that it cannot now; asking again later is right
+    ├── FeedBusy             it said that it cannot now, or was too slow; asking again later is right
+    └── FeedNotReached       no answer, or the server's failure; asking again soon is right
 
-The reasons are the words of REFUSAL_REASONS and UNAVAILABLE_REASONS in services/news/metrics.py.
+Reasons: http-4xx, http-429, http-5xx, unreachable, disconnected, timeout, deadline, robots, robots-unavailable, redirect-circle,
+too-many-redirects, redirect-insecure, bad-http, content-type, content-encoding, bad-compression, too-large, html, not-a-feed, empty, entities,
+external-entity.
 """
 
 from __future__ import annotations
@@ -41,5 +44,9 @@ class FeedRefused(FeedProblem):
     """The answer must not or cannot be used."""
 
 
-class FeedUnavailable(FeedProblem):
-    """No answer, or one that says `not now`."""
+class FeedBusy(FeedProblem):
+    """`Not now`."""
+
+
+class FeedNotReached(FeedProblem):
+    """No answer, or none that the server itself stands by."""

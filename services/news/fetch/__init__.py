@@ -1,0 +1,1 @@
+"""Asking servers for feeds: politely, with bounds on everything that they send."""
