@@ -1,7 +1,8 @@
-"""Settings of the gRPC service of reports."""
+"""Settings of the gRPC service and of the worker of reports."""
 
 from pydantic import Field
 
+from services.runtime.job_queue import JobWorkerSettings
 from services.runtime.settings import RuntimeSettings
 
 
@@ -16,3 +17,14 @@ class ReportsSettings(RuntimeSettings):
     """Python modules with kinds of jobs of your own, separated by commas: each holds JOB_KINDS, a sequence of JobKind. Their workers name the same kinds."""
     results_indexed: int = Field(100_000, validation_alias="SIGNALBOX_REPORTS_RESULTS_INDEXED", ge=1_000, le=10_000_000)
     """Finished jobs that can be asked for after the queue has forgotten them, the newest; about 250 bytes of memory each."""
+
+    def kinds_modules(self) -> list[str]:
+        """The modules, one by one."""
+        return [module for module in self.job_kinds_modules.split(",") if module]
+
+
+class ReportsWorkerSettings(JobWorkerSettings):
+    """What `python -m services.reports.worker` reads from the environment."""
+
+    metrics_port: int = Field(9471, validation_alias="SIGNALBOX_REPORTS_WORKER_METRICS_PORT", ge=0, le=65535)
+    """Port of /metrics, /healthz and /readyz."""

@@ -14,7 +14,7 @@ from signalbox.events.v1 import job_pb2
 from signalbox.reports.v1 import jobs_service_pb2 as pb
 
 from services.runtime.errors import InvalidArgument
-from services.runtime.jobs import Job, JobKind, JobState, NewJob, Priority, Progress
+from services.runtime.jobs import Job, JobKind, JobState, NewJob, Priority, Progress, estimated_end_ns
 
 #: What an operation's name begins with.
 OPERATIONS = "operations/"
@@ -182,14 +182,6 @@ def _set_request(message: pb.Job, kind: JobKind, request: bytes) -> None:
         # Written by another version of the kind; what became of the job can be said all the same.
         return
     json_format.ParseDict(content, message.request)
-
-
-def estimated_end_ns(job: Job, now_ns: int) -> int:
-    """When a running job is likely to end if it goes on as it did; UTC nanoseconds, 0 when its progress says nothing."""
-    done, total = job.progress.done, job.progress.total
-    if job.state is not JobState.RUNNING or not 0 < done <= total or not job.started_ns:
-        return 0
-    return now_ns + round((now_ns - job.started_ns) * (total - done) / done)
 
 
 def _timestamp(ns: int) -> timestamp_pb2.Timestamp | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,11 +14,16 @@ from services.runtime.errors import InvalidArgument, NotFound, ResourceExhausted
 from services.runtime.job_kinds import JOB_KINDS
 from services.runtime.jobs import Job, JobHandler, JobKind, JobState, NewJob, Priority, Progress
 
+_IDLE = frozenset({JobState.WAITING, JobState.RETRYING})
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 _PAGE_LIMIT = 500
 
-#: Called with each job that was created, or ended by `cancel` before it began.
-OnEvent = Callable[[Job], None]
+#: Told of each job that was created, or ended before it began.
+OnEvent = Callable[[Job], Awaitable[None]]
+
+
+async def _nobody(job: Job) -> None:
+    """Who is told when nobody wants to be."""
 
 
 class MemoryJobQueue:
@@ -31,7 +36,7 @@ class MemoryJobQueue:
         self.jobs: dict[str, Job] = {}
         """All jobs, oldest first."""
         self._clock = clock or SystemClock()
-        self._on_event = on_event or (lambda job: None)
+        self._on_event = on_event or _nobody
         self._numbers = itertools.count(1)
         self._changed = asyncio.Condition()
         self._attempts: dict[str, asyncio.Task[Message]] = {}
@@ -59,7 +64,7 @@ class MemoryJobQueue:
             traceparent=new.traceparent,
         )
         await self.put(job)
-        self._on_event(job)
+        await self._on_event(job)
         return job
 
     async def get(self, job_id: str) -> Job:
@@ -67,11 +72,17 @@ class MemoryJobQueue:
         self._check_there()
         if job_id not in self.jobs:
             raise NotFound("job", job_id)
+        job = self.jobs[job_id]
+        if job.state in _IDLE and 0 < job.deadline_ns <= self._clock.now_ns():
+            await self.end(job_id, JobState.FAILED, error_code=code_pb2.DEADLINE_EXCEEDED, error="the job's deadline was over")
+            await self._on_event(self.jobs[job_id])
         return self.jobs[job_id]
 
     async def list(self, *, kinds: Sequence[str] = (), states: Sequence[JobState] = (), page_size: int = 50, page_token: str = "") -> tuple[Sequence[Job], str]:
         """As JobQueue says."""
         self._check_there()
+        for name in kinds:
+            self._known(name)
         newest_first = [job for job in reversed(self.jobs.values()) if (not kinds or job.kind in kinds) and (not states or job.state in states)]
         if page_token:
             if page_token not in self.jobs:
@@ -82,6 +93,9 @@ class MemoryJobQueue:
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """As JobQueue says."""
+        job = await self.get(job_id)
+        if job.deadline_ns:
+            timeout_s = min(timeout_s, max(0.0, (job.deadline_ns - self._clock.now_ns()) / 1e9))
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 await self._changed.wait_for(lambda: job_id not in self.jobs or self.jobs[job_id].state.has_ended)
@@ -92,9 +106,9 @@ class MemoryJobQueue:
     async def cancel(self, job_id: str) -> Job:
         """As JobQueue says."""
         job = await self.get(job_id)
-        if job.state in {JobState.WAITING, JobState.RETRYING}:
-            await self.end(job_id, JobState.CANCELLED, error_code=code_pb2.CANCELLED, error="cancelled before it began")
-            self._on_event(self.jobs[job_id])
+        if job.state in _IDLE:
+            await self.end(job_id, JobState.CANCELLED, error_code=code_pb2.CANCELLED, error="cancelled")
+            await self._on_event(self.jobs[job_id])
         elif (attempt := self._attempts.get(job_id)) is not None:
             attempt.cancel()
         return self.jobs[job_id]
@@ -103,7 +117,7 @@ class MemoryJobQueue:
         """As JobQueue says."""
         job = await self.get(job_id)
         if not job.state.has_ended:
-            raise InvalidArgument("name", job_id, f"a job that has ended, it is {job.state}")
+            raise InvalidArgument("job", f"{job_id}, which is {job.state.value}", "one that has ended")
         del self.jobs[job_id]
 
     async def close(self) -> None:
@@ -125,12 +139,11 @@ class MemoryJobQueue:
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._next(known) is not None)
-            job = self._next(known)
-            if job is not None:
+            if (waiting := self._next(known)) is not None and not (job := await self.get(waiting.id)).state.has_ended:
                 await self._run(job, known[job.kind])
 
     def _next(self, known: Mapping[str, JobHandler]) -> Job | None:
-        waiting = [job for job in self.jobs.values() if job.state in {JobState.WAITING, JobState.RETRYING} and job.kind in known]
+        waiting = [job for job in self.jobs.values() if job.state in _IDLE and job.kind in known]
         return min(waiting, key=lambda job: (_RANKS[job.priority], job.id), default=None)
 
     async def _run(self, job: Job, handler: JobHandler) -> None:
@@ -144,9 +157,10 @@ class MemoryJobQueue:
         except Exception as error:  # noqa: BLE001 - whatever a job's function raises is that attempt's failure
             await self._failed(job, handler, error)
         except asyncio.CancelledError:
-            await self.end(job.id, JobState.CANCELLED, error_code=code_pb2.CANCELLED, error="cancelled")
             if not attempt.done():
+                # The worker ends, not the job.
                 raise
+            await self.end(job.id, JobState.CANCELLED, error_code=code_pb2.CANCELLED, error="cancelled")
         else:
             await self.end(job.id, JobState.SUCCEEDED, result=result.SerializeToString())
         finally:
@@ -166,12 +180,17 @@ class MemoryJobQueue:
         await self.end(job.id, JobState.FAILED, error_code=code, error=text)
 
     def _kind(self, new: NewJob) -> JobKind:
-        kind = self.kinds.get(new.kind)
-        if kind is None:
-            raise InvalidArgument("kind", new.kind, f"one of {', '.join(sorted(self.kinds))}")
+        kind = self._known(new.kind)
         if not isinstance(new.request, kind.request):
             raise InvalidArgument("request", type(new.request).__name__, kind.request.DESCRIPTOR.full_name)
+        if new.deadline_ns and new.deadline_ns <= self._clock.now_ns():
+            raise InvalidArgument("deadline", new.deadline_ns, "a time in the future")
         return kind
+
+    def _known(self, name: str) -> JobKind:
+        if name not in self.kinds:
+            raise InvalidArgument("kind", name, f"one of {', '.join(sorted(self.kinds))}")
+        return self.kinds[name]
 
     def _by_key(self, key: str) -> Job | None:
         return next((job for job in self.jobs.values() if job.unique_key == key), None)

@@ -160,7 +160,7 @@ def test_a_result_of_a_kind_that_is_not_known_here_is_not_invented() -> None:
     ("state", "progress", "expected"),
     [
         (JobState.RUNNING, Progress(1, 4), NOW + 30 * S),
-        (JobState.RUNNING, Progress(4, 4), NOW),
+        (JobState.RUNNING, Progress(4, 4), 0),
         (JobState.RUNNING, Progress(0, 4), 0),
         (JobState.RUNNING, Progress(3, 0), 0),
         (JobState.RUNNING, Progress(5, 4), 0),
@@ -168,7 +168,9 @@ def test_a_result_of_a_kind_that_is_not_known_here_is_not_invented() -> None:
     ],
 )
 def test_the_estimated_end_follows_from_progress_or_is_absent(state: JobState, progress: Progress, expected: int) -> None:
-    assert translate.estimated_end_ns(job(state=state, progress=progress, started_ns=NOW - 10 * S), NOW) == expected
+    message = translate.job_message(job(state=state, progress=progress, started_ns=NOW - 10 * S), JOB_KINDS, NOW)
+    assert message.estimated_end_at.ToNanoseconds() == expected
+    assert message.HasField("estimated_end_at") == (expected > 0)
 
 
 def test_lists_leave_long_requests_out() -> None:

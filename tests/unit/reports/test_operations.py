@@ -239,7 +239,7 @@ async def test_a_wait_ends_before_the_call_does(left_s: float | None, timeout: D
 async def test_cancelling_and_deleting() -> None:
     doors = Doors()
     operation = await doors.create()
-    with pytest.raises(InvalidArgument, match="has ended"):
+    with pytest.raises(InvalidArgument, match="one that has ended"):
         await doors.delete(operation.name)
     await doors.cancel(operation.name)
     ended = await doors.get(operation.name)
