@@ -44,10 +44,14 @@ class Parts:
 async def serve(lifecycle: Lifecycle, settings: ReportsSettings) -> None:
     """Runs the gRPC service until the process is told to stop."""
     register_memory_metrics()
+    listening = asyncio.Event()
+    # First of all checks: the others are fine before anyone can be answered.
+    lifecycle.ops.add_ready_check("grpc", lambda: None if listening.is_set() else "does not listen yet")
     await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (JOBS, RESULTS))
     parts = _parts(lifecycle, settings)
     server = await start_server(settings.host, settings.port, await _services(parts))
     lifecycle.on_stop(server.stop)
+    listening.set()
     lifecycle.spawn(server.follow(lifecycle.ops), "health")
     _log.info("listening", host=settings.host, port=server.port, metrics_port=lifecycle.ops.port)
     await lifecycle.stopping.wait()
