@@ -166,6 +166,11 @@ class Engine:
         origins: IntArray = self._state.origin[series]
         return origins
 
+    @property
+    def all_origins(self) -> IntArray:
+        """As `origins`, by the numbers of all series, and of some that are not there yet."""
+        return self._state.origin
+
     def bars_taken(self, series: int) -> int:
         """Bars that a series has taken so far."""
         return int(self._state.bars[series])

@@ -54,6 +54,12 @@ def _parts(rule: SignalRule) -> _Parts:
     )
 
 
+def common_parts(rule: SignalRule) -> tuple[bytes, bytes]:
+    """What all rows of a rule hold: type and direction; names, with the tag and length of the values that follow."""
+    parts = _PARTS[rule.type]
+    return parts.type_and_direction, parts.names
+
+
 _PARTS = {rule.type: _parts(rule) for rule in RULES}
 _SERIES: Memory[tuple[str, int], bytes] = Memory(lambda key: SignalRow(symbol=key[0], interval=key[1]).SerializeToString())
 _KINDS: Memory[int, bytes] = Memory(lambda kind: SignalRow(source_kind=kind).SerializeToString())  # type: ignore[arg-type]

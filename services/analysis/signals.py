@@ -18,14 +18,14 @@ from services.analysis.indicators.volatility import ATR_PERIOD
 
 UP, DOWN = 1, -1
 #: RSI's scale ends here.
-_RSI_TOP = 100.0
+RSI_TOP = 100.0
 #: Appended to a column's name for its value at the bar before.
 PREVIOUS = "_previous"
 
 _RSI = f"rsi_{RSI_PERIOD}"
 _MACD = f"macd_{MACD_FAST}_{MACD_SLOW}_{MACD_SIGNAL}"
 _ATR = f"atr_{ATR_PERIOD}"
-_ATR_COLUMN = COLUMN[_ATR]
+ATR_COLUMN = COLUMN[_ATR]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,10 @@ class SignalRule:
     """Whether strength is measured on RSI's scale, and not in average true ranges."""
     value_names: tuple[str, ...] = field(init=False)
     """Names of the values it is decided on, sorted."""
+    places: tuple[int, ...] = field(init=False)
+    """Where those values are among a bar's columns followed by left and right at the bar before."""
     pick: Callable[[list[float]], tuple[float, ...]] = field(init=False)
-    """Takes those values from a bar's columns followed by left and right at the bar before."""
+    """Takes them from there."""
 
     def __post_init__(self) -> None:
         columns = (self.left,) if self.right is None else (self.left, self.right)
@@ -58,7 +60,8 @@ class SignalRule:
         object.__setattr__(self, "on_rsi_scale", self.left == _RSI)
         object.__setattr__(self, "value_names", tuple(sorted((*columns, *(name + PREVIOUS for name in columns), *scale))))
         place = dict(COLUMN) | {name + PREVIOUS: len(COLUMN) + at for at, name in enumerate(columns)}
-        object.__setattr__(self, "pick", itemgetter(*(place[name] for name in self.value_names)))
+        object.__setattr__(self, "places", tuple(place[name] for name in self.value_names))
+        object.__setattr__(self, "pick", itemgetter(*self.places))
 
     def check(self, values: Mapping[str, float]) -> float | None:
         """Decides again from the values alone: the strength, 0..1, or None when this is not such a signal."""
@@ -72,7 +75,7 @@ class SignalRule:
         if not ((before - was) * self.crossing <= 0.0 and distance > 0.0):
             return None
         if self.on_rsi_scale:
-            return distance / (_RSI_TOP - self.level if self.crossing > 0 else self.level)
+            return distance / (RSI_TOP - self.level if self.crossing > 0 else self.level)
         return min(1.0, distance / atr) if atr > 0.0 else 1.0
 
 
@@ -127,7 +130,7 @@ def read_crossings(crossings: Crossings, values: FloatArray) -> tuple[Signal, ..
 
 def _signal(row: int, rule: SignalRule, before: list[float], now: list[float]) -> Signal:
     limit, was = (rule.level, rule.level) if rule.right is None else (now[COLUMN[rule.right]], before[1])
-    strength = rule.decide(now[COLUMN[rule.left]], before[0], limit, was, now[_ATR_COLUMN])
+    strength = rule.decide(now[COLUMN[rule.left]], before[0], limit, was, now[ATR_COLUMN])
     if strength is None:
         raise AssertionError(f"{rule.type}: the compiled pass and the rule disagree on {now} after {before}")
     return Signal(row, rule, strength, rule.pick(now + before))

@@ -12,17 +12,15 @@ from services.analysis.engine import STATE_VERSION, Bars, Engine, Step
 from services.analysis.indicators.kernels import IntArray
 from services.analysis.indicators.registry import NAMES
 from services.analysis.intake import INTERVALS, analysed_rows, bars_for, positions_of
+from services.analysis.record_pass import MAX_ROWS, Passed, RecordPass
 from services.analysis.signal_wire import encode_signals
 from services.analysis.signals import RULES, Signal
-from services.runtime.columns import BarColumns, IndicatorColumns, decode_bars, encode_indicators
+from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, decode_bars, encode_bars, encode_indicators
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.stream.records import InputRecord, Output, derived_headers
-from services.runtime.telemetry import annotate
+from services.runtime.telemetry import annotate, recorded_span
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
-
-#: Rows in one output record: about 3 MiB of values, where a record may have 8 MiB. Fixed, because the cut must be the same in every run.
-_MAX_ROWS = 16_384
 
 #: Looked up once: finding a labelled counter takes longer than counting.
 _BARS_TAKEN = tuple(metrics.BARS_TAKEN.labels(interval) for interval in INTERVALS)
@@ -51,11 +49,13 @@ class AnalysisProcessor:
 
     def __init__(self, partition: int) -> None:
         self._engine = Engine()
+        self._pass = RecordPass(self._engine)
         self._series_gauge = metrics.SERIES.labels(partition)
 
     def restore(self, state: bytes) -> None:
         """Raises StateMismatch for the state of another version of the engine."""
         self._engine = Engine.restore(state)
+        self._pass = RecordPass(self._engine)
 
     def snapshot(self) -> bytes:
         """The engine's state."""
@@ -64,46 +64,72 @@ class AnalysisProcessor:
     def process(self, record: InputRecord) -> list[Output]:
         """Indicators and signals at each new final bar of an analysed interval. Raises BadRecord."""
         begin = perf_counter()
-        columns = _decode(record)
-        rows = analysed_rows(columns)
-        if not len(rows):
-            return []
-        taken = self._feed(columns, rows)
-        annotate({"signalbox.bars": len(taken.rows), "signalbox.symbols": len(columns.instruments), "signalbox.signals": len(taken.signals)})
-        outputs = [*_indicator_outputs(record, taken), *_signal_outputs(record, taken)]
-        metrics.PROCESS_SECONDS.observe(perf_counter() - begin)
+        _check_schema(record)
+        passed = self._pass.run(record.value)
+        outputs = self._plain(record) if passed is None else self._passed(record, passed)
+        if outputs or passed is None or passed.fed:
+            metrics.PROCESS_SECONDS.observe(perf_counter() - begin)
         return outputs
 
     def live(self, now_ns: int) -> list[Output]:
         """Nothing: values of forming bars are not published."""
         return []
 
+    def _passed(self, record: InputRecord, passed: Passed) -> list[Output]:
+        step = passed.step
+        if step is None:
+            return []
+        self._count(passed.fed, step, passed.by_interval, passed.by_rule)
+        if recorded_span() is not None:
+            annotate({"signalbox.bars": len(step.rows), "signalbox.symbols": passed.symbols, "signalbox.signals": sum(passed.by_rule)})
+        outputs = []
+        if passed.indicators:
+            outputs.append(Output(INDICATORS.name, record.partition, None, passed.indicators, derived_headers(record, INDICATORS.message)))
+        if passed.signals is None:
+            outputs += _signal_outputs(record, _Taken(_decode(record), passed.rows, passed.bars, step, step.signals(), self._engine.origins(step.rows)))
+        elif passed.signals:
+            outputs.append(Output(SIGNALS.name, record.partition, None, passed.signals, derived_headers(record, SIGNALS.message)))
+        return outputs
+
+    def _plain(self, record: InputRecord) -> list[Output]:
+        columns = _decode(record)
+        rows = analysed_rows(columns)
+        if not len(rows):
+            return []
+        taken = self._feed(columns, rows)
+        annotate({"signalbox.bars": len(taken.rows), "signalbox.symbols": len(columns.instruments), "signalbox.signals": len(taken.signals)})
+        return [*_indicator_outputs(record, taken), *_signal_outputs(record, taken)]
+
     def _feed(self, columns: BarColumns, rows: IntArray) -> _Taken:
         bars = bars_for(self._engine, columns, rows)
         step = self._engine.feed(bars)
         taken = _Taken(columns, rows[step.rows], bars, step, step.signals(), self._engine.origins(bars.series[step.rows]))
-        self._count(taken, len(rows))
+        by_interval = np.bincount(positions_of(columns.interval[taken.rows])).tolist()
+        self._count(len(rows), step, by_interval, np.bincount(step.crossings.rule).tolist())
         return taken
 
-    def _count(self, taken: _Taken, fed: int) -> None:
-        if repeated := fed - len(taken.rows):
+    def _count(self, fed: int, step: Step, by_interval: list[int], by_rule: list[int]) -> None:
+        if repeated := fed - len(step.rows):
             metrics.BARS_REPEATED.inc(repeated)
-        metrics.VALUES.inc(taken.step.values.size)
+        metrics.VALUES.inc(step.values.size)
         self._series_gauge.set(self._engine.series_count)
-        _add(_BARS_TAKEN, positions_of(taken.columns.interval[taken.rows]))
-        _add(_SIGNALS, taken.step.crossings.rule)
+        _add(_BARS_TAKEN, by_interval)
+        _add(_SIGNALS, by_rule)
 
 
-def _add(counters: tuple[Counter, ...], which: IntArray) -> None:
-    for counter, count in zip(counters, np.bincount(which).tolist(), strict=False):
+def _add(counters: tuple[Counter, ...], counts: list[int]) -> None:
+    for counter, count in zip(counters, counts, strict=False):
         if count:
             counter.inc(count)
 
 
-def _decode(record: InputRecord) -> BarColumns:
+def _check_schema(record: InputRecord) -> None:
     schema = read_headers(record.headers).schema
     if schema != BARS.message:
         raise BadRecord(f"schema: expected {BARS.message}, was {schema!r}")
+
+
+def _decode(record: InputRecord) -> BarColumns:
     bars = decode_bars(record.value)
     if len(bars.ts_recv):
         raise BadRecord("ts_recv: expected none in final bars")
@@ -111,9 +137,9 @@ def _decode(record: InputRecord) -> BarColumns:
 
 
 def _parts(count: int) -> Iterator[tuple[str, slice]]:
-    """Cuts of at most _MAX_ROWS, each with what tells its record apart from the others ("" for the first)."""
-    for number, start in enumerate(range(0, count, _MAX_ROWS)):
-        yield str(number) if number else "", slice(start, start + _MAX_ROWS)
+    """Cuts of at most MAX_ROWS, each with what tells its record apart from the others ("" for the first)."""
+    for number, start in enumerate(range(0, count, MAX_ROWS)):
+        yield str(number) if number else "", slice(start, start + MAX_ROWS)
 
 
 def _indicator_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
@@ -146,3 +172,26 @@ def _signal_outputs(record: InputRecord, taken: _Taken) -> Iterator[Output]:
     for part, cut in _parts(len(taken.signals)):
         value = encode_signals(taken.signals[cut], taken.columns, taken.rows, taken.bars, taken.step.rows)
         yield Output(SIGNALS.name, record.partition, None, value, derived_headers(record, SIGNALS.message, part))
+
+
+def warm_up() -> None:
+    """Compiles what a worker runs into numba's cache beside the sources, so that no process compiles when it starts."""
+    prices = np.concatenate((np.arange(100, 140), np.arange(140, 100, -1), np.arange(100, 140)))
+    opens, count = np.arange(1, len(prices) + 1) * 1_000_000_000, len(prices)
+    ones, none = np.ones(count, np.int64), np.zeros(count, np.uint32)
+    bars = BarColumns(
+        instruments=(InstrumentRef("WARM.XSIM", 0, 0),),
+        instrument=none,
+        interval=none + np.uint32(1),
+        ts_open=opens,
+        ts_close=opens + 1_000_000_000,
+        **dict.fromkeys(("open", "high", "low", "close"), prices),
+        **dict.fromkeys(("volume", "vwap", "trade_count"), ones),
+        revision=none,
+        source_kind=np.full(count, 3, np.int32),
+        replay_shift=none.astype(np.int64),
+        ts_recv=np.empty(0, np.int64),
+    )
+    passed = RecordPass(Engine()).run(encode_bars(bars))
+    if passed is not None and not passed.signals:
+        raise AssertionError("expected signals: without any not everything is compiled")

@@ -5,9 +5,8 @@ Its parts are put together here and not in `wiring`, so that neither process imp
 
 import asyncio
 
-from services.analysis.engine import warm_up
 from services.analysis.settings import AnalysisWorkerSettings
-from services.analysis.stream import AnalysisProcessor
+from services.analysis.stream import AnalysisProcessor, warm_up
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.memory import register_memory_metrics

@@ -12,9 +12,10 @@ from services.prices import worker_metrics as metrics
 from services.prices.bar_links import BarLinks
 from services.prices.bar_wire import MAX_ROWS, BarWriter, slices
 from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Taken
+from services.prices.bars import warm_up as warm_up_engine
 from services.prices.sessions import SessionTable
 from services.runtime import topics
-from services.runtime.columns import INTERVALS, LateColumns, TickColumns, encode_late
+from services.runtime.columns import INTERVALS, InstrumentRef, LateColumns, TickColumns, encode_late, encode_ticks
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers, record_headers
 from services.runtime.partitions import partition_of
@@ -148,3 +149,12 @@ class PricesProcessor:
 
 def _late_parts(late: LateColumns) -> list[LateColumns]:
     return [late] if len(late.ticks) <= MAX_ROWS else [LateColumns(late.ticks.take(rows), late.reason[rows]) for rows in slices(len(late.ticks))]
+
+
+def warm_up() -> None:
+    """Compile, or load from numba's cache, all that a worker runs: seconds the first time."""
+    warm_up_engine()
+    processor = PricesProcessor(0, 1, SessionTable.utc_only(), 0, 0)
+    one = np.ones(1, np.int64)
+    tick = TickColumns("warm-up", 3, (InstrumentRef("WARM.XSIM", 0, 0),), np.zeros(1, np.uint32), one, one, one, one, one, watermark=2_000_000_000)
+    processor.process(InputRecord(topics.TICKS.name, 0, 0, encode_ticks(tick), record_headers(topics.TICKS.message, "warm-up")))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from services.prices.bars import warm_up
 from services.prices.sessions import SessionTable
-from services.prices.stream import PricesProcessor
+from services.prices.stream import PricesProcessor, warm_up
 from services.prices.worker_settings import PricesWorkerSettings
 from services.runtime import topics
 from services.runtime.lifecycle import Lifecycle, run

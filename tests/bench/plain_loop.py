@@ -16,11 +16,11 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from services.analysis.engine import warm_up as warm_up_analysis
 from services.analysis.stream import AnalysisProcessor
-from services.prices.bars import warm_up as warm_up_bars
+from services.analysis.stream import warm_up as warm_up_analysis
 from services.prices.sessions import SessionTable
 from services.prices.stream import PricesProcessor
+from services.prices.stream import warm_up as warm_up_bars
 from services.runtime.kafka import make_producer
 from services.runtime.stream.records import InputRecord, Output
 from services.runtime.topics import BARS, TICKS
