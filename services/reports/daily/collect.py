@@ -56,12 +56,16 @@ class _Found:
     error: str = ""
 
 
-async def collect(wanted: Wanted, sources: Sources, clock: Clock, parallel: int, told: Told) -> ReportInput:
-    """The input. parallel: symbols whose bars are asked for at once. Raises Unavailable (prices does not answer at all), NothingToReport."""
+async def collect(wanted: Wanted, sources: Sources, clock: Clock, *, parallel: int, told: Told, expecting: Callable[[int], None]) -> ReportInput:
+    """The input. parallel: symbols whose bars are asked for at once. expecting: told how many symbols there are.
+
+    Raises Unavailable (prices does not answer at all), NothingToReport.
+    """
     known = await sources.prices.symbols()
     expected = tuple(sorted(set(wanted.universe) or known))
     if not expected:
         raise NothingToReport("prices knows no symbol")
+    expecting(len(expected))
     found = await _bars(wanted, expected, known, sources, parallel=parallel, told=told)
     day = day_number(wanted.date) if wanted.date else _newest_day(found)
     found = {symbol: replace(item, bars=_until(item.bars, day)) for symbol, item in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from services.reports.daily.figures import SymbolSeries, average_before, chart, extremes, fraction, indicator_values, notes, series_of, session, source_of
@@ -32,9 +33,9 @@ Told = Callable[[int], None]
 _SEVERITIES = ("critical", "warning", "info")
 
 
-def report_id(date: str, sha256: str) -> str:
-    """Identity within the archive: `2013-03-01-4f1c2a9b`."""
-    return f"{date}-{sha256[:8]}"
+def report_id(date: str, input_sha256: str, version: str = REPORT_VERSION) -> str:
+    """Identity within the archive, `2013-03-01-4f1c2a9b`: a report of the same input by another version is another report."""
+    return f"{date}-{hashlib.sha256(f'{input_sha256} {version}'.encode()).hexdigest()[:8]}"
 
 
 def compute(record: ReportInput, input_sha256: str, told: Told = lambda _: None) -> DailyReportModel:

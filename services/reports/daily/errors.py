@@ -3,7 +3,8 @@
 SignalboxError
 ├── InputUnreadable     a recorded input that cannot be used
 ├── ReportNotFound      the archive has no such report or file     NOT_FOUND
-└── NothingToReport     no symbol is known to report on       NOT_FOUND
+├── NothingToReport     no symbol is known to report on        NOT_FOUND
+└── ReportCancelled     somebody asked for the job's end
 """
 
 from services.runtime.errors import NotFound, SignalboxError
@@ -34,3 +35,12 @@ class NothingToReport(NotFound):
     def __init__(self, detail: str) -> None:
         super().__init__("anything to report on", detail)
         self.detail = detail
+
+
+class ReportCancelled(SignalboxError):
+    """Somebody asked for the end of the report's job while it ran."""
+
+    reason = "REPORT_CANCELLED"
+
+    def __init__(self) -> None:
+        super().__init__("the report was cancelled")

@@ -52,7 +52,7 @@ class Meta:
     """What identifies the report."""
 
     id: str
-    """Identity in the archive: the day and the beginning of the input's hash."""
+    """Identity in the archive: the day and the beginning of a hash of input and version."""
     date: str
     """The day it is about."""
     date_was_asked: bool
