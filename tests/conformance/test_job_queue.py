@@ -284,11 +284,12 @@ async def test_a_worker_runs_what_waits_and_what_comes(subject: Subject) -> None
         assert await subject.queue.cancel(job.id) == job
 
 
-async def test_a_worker_takes_only_kinds_that_it_has(subject: Subject) -> None:
-    other = await subject.create(1, kind=subject.second)
+async def test_a_kind_that_no_worker_of_its_service_has_fails_and_says_so(subject: Subject) -> None:
     async with subject.worker({"first": doubled}):
+        ended = await subject.ended(await subject.create(1, kind=subject.second))
         assert (await subject.ended(await subject.create(1))).state is JobState.SUCCEEDED
-    assert (await subject.queue.get(other.id)).attempt == 0
+    assert (ended.state, ended.error_code) == (JobState.FAILED, code_pb2.UNIMPLEMENTED)
+    assert subject.second.name in ended.error
 
 
 async def test_high_starts_before_normal_and_low(subject: Subject) -> None:

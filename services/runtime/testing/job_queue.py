@@ -12,11 +12,12 @@ from google.rpc import code_pb2
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from services.runtime.job_kinds import JOB_KINDS
-from services.runtime.jobs import Job, JobHandler, JobKind, JobState, NewJob, Priority, Progress
+from services.runtime.jobs import Job, JobContext, JobHandler, JobKind, JobState, NewJob, Priority, Progress
 
 _IDLE = frozenset({JobState.WAITING, JobState.RETRYING})
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 _PAGE_LIMIT = 500
+_CODES: dict[type[Exception], int] = {TimeoutError: code_pb2.DEADLINE_EXCEEDED, NotImplementedError: code_pb2.UNIMPLEMENTED}
 
 #: Told of each job that was created, or ended before it began.
 OnEvent = Callable[[Job], Awaitable[None]]
@@ -134,16 +135,17 @@ class MemoryJobQueue:
         await self.put(replace(self.jobs[job_id], state=state, ended_ns=self._clock.now_ns(), **changes))
 
     async def work(self, handlers: Sequence[JobHandler]) -> None:
-        """Runs waiting jobs of the handlers' kinds, one after the other, for ever. A pause between attempts is skipped."""
+        """Runs waiting jobs of the handlers' service, one after the other, for ever. A pause between attempts is skipped."""
         known = {handler.kind.name: handler for handler in handlers}
+        services = {handler.kind.service for handler in handlers}
         while True:
             async with self._changed:
-                await self._changed.wait_for(lambda: self._next(known) is not None)
-            if (waiting := self._next(known)) is not None and not (job := await self.get(waiting.id)).state.has_ended:
-                await self._run(job, known[job.kind])
+                await self._changed.wait_for(lambda: self._next(services) is not None)
+            if (waiting := self._next(services)) is not None and not (job := await self.get(waiting.id)).state.has_ended:
+                await self._run(job, known.get(job.kind) or _missing(self.kinds[job.kind]))
 
-    def _next(self, known: Mapping[str, JobHandler]) -> Job | None:
-        waiting = [job for job in self.jobs.values() if job.state in _IDLE and job.kind in known]
+    def _next(self, services: set[str]) -> Job | None:
+        waiting = [job for job in self.jobs.values() if job.state in _IDLE and self.kinds[job.kind].service in services]
         return min(waiting, key=lambda job: (_RANKS[job.priority], job.id), default=None)
 
     async def _run(self, job: Job, handler: JobHandler) -> None:
@@ -176,7 +178,7 @@ class MemoryJobQueue:
         if isinstance(error, handler.retry_on) and job.attempt < job.max_attempts:
             await self.put(replace(self.jobs[job.id], state=JobState.RETRYING, error=text))
             return
-        code = code_pb2.DEADLINE_EXCEEDED if isinstance(error, TimeoutError) else code_pb2.UNKNOWN
+        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), code_pb2.INTERNAL)
         await self.end(job.id, JobState.FAILED, error_code=code, error=text)
 
     def _kind(self, new: NewJob) -> JobKind:
@@ -220,3 +222,12 @@ class MemoryContext:
         self.said.append(Progress(done, total, unit, message))
         if self._queue is not None:
             self._queue.jobs[self._job.id] = replace(self._queue.jobs[self._job.id], progress=self.said[-1])
+
+
+def _missing(kind: JobKind) -> JobHandler:
+    """For a job whose service's workers have no function for it."""
+
+    async def refuse(request: Message, context: JobContext) -> Message:
+        raise NotImplementedError(f"no worker of this service runs {kind.name}")
+
+    return JobHandler(kind, refuse)
