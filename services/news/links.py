@@ -38,6 +38,18 @@ class _Word:
     end_whole: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """An article's text as the rule of names looks at it."""
+
+    text: str
+    words: Sequence[_Word]
+    lower: frozenset[str]
+    """Its words in lower case."""
+    has_context: bool
+    """Whether a word of finance is among them."""
+
+
 class Linker:
     """Finds symbols by a table of aliases."""
 
@@ -58,8 +70,7 @@ class Linker:
     def link(self, title: str, summary: str, known: Sequence[SymbolLink] = ()) -> tuple[SymbolLink, ...]:
         """Each symbol once, by the surest rule; in the order of the rules, then of the text. known: links that the feed itself states."""
         text = f"{title} \u2016 {summary}" if summary else title
-        words = list(_words(text))
-        named = [SymbolLink(symbol, mention, "name") for name, mention in self._named(text, words) for symbol in name.symbols]
+        named = [SymbolLink(symbol, mention, "name") for name, mention in self._named(text) for symbol in name.symbols]
         sure = {link.symbol for link in named}
         found = [*known, *self._cashtags(text), *self._tickers(text, sure), *named]
         first: dict[str, SymbolLink] = {}
@@ -85,37 +96,41 @@ class Linker:
             return listing.mic in self._table.exchanges.get(exchange.strip().upper().replace(".", ""), ())
         return listing.symbol in named or (len(ticker) >= _BARE_TICKER and not listing.is_word)
 
-    def _named(self, text: str, words: Sequence[_Word]) -> Iterator[tuple[Name, str]]:
+    def _named(self, text: str) -> Iterator[tuple[Name, str]]:
         """Names that are meant, longest first at each place, each with its mention."""
+        words = list(_words(text))
         lower = frozenset(word.text.lower() for word in words)
-        has_context = not self._table.context.isdisjoint(lower)
+        read = _Text(text, words, lower, not self._table.context.isdisjoint(lower))
         at = 0
         while at < len(words):
-            found = self._longest(text, words, at)
+            found = self._longest(read, at)
             if found is None:
                 at += 1
                 continue
             name, end = found
-            length = len(name.words)
-            if not name.is_ambiguous or self._is_meant(name, words, at, length, lower, has_context):
+            if not name.is_ambiguous or self._is_meant(name, read, at):
                 yield name, text[words[at].start : end]
-            at += length
+            at += len(name.words)
 
-    def _longest(self, text: str, words: Sequence[_Word], at: int) -> tuple[Name, int] | None:
-        for name in (*self._names.get(words[at].whole, ()), *(self._names.get(words[at].text, ()) if words[at].text != words[at].whole else ())):
-            end = _end_of(name.words, text, words[at : at + len(name.words)])
-            if end is not None:
-                return name, end
+    def _longest(self, read: _Text, at: int) -> tuple[Name, int] | None:
+        """The longest name that begins at a word, and where its mention ends. A name may itself end in 's, so that is tried first."""
+        word = read.words[at]
+        for text in dict.fromkeys((word.whole, word.text)):
+            for name in self._names.get(text, ()):
+                end = _end_of(name.words, read.text, read.words[at : at + len(name.words)])
+                if end is not None:
+                    return name, end
         return None
 
-    def _is_meant(self, name: Name, words: Sequence[_Word], at: int, length: int, lower: frozenset[str], has_context: bool) -> bool:
-        if not name.veto.isdisjoint(lower):
+    def _is_meant(self, name: Name, read: _Text, at: int) -> bool:
+        if not name.veto.isdisjoint(read.lower):
             return False
-        before = words[at - 1].text.lower() if at else ""
-        after = words[at + length].text.lower() if at + length < len(words) else ""
+        stop = at + len(name.words)
+        before = read.words[at - 1].text.lower() if at else ""
+        after = read.words[stop].text.lower() if stop < len(read.words) else ""
         if before in name.not_after or after in name.not_before:
             return False
-        return has_context or after in self._table.suffixes
+        return read.has_context or after in self._table.suffixes
 
 
 def _words(text: str) -> Iterable[_Word]:

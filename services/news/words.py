@@ -10,7 +10,7 @@ _POSSESSIVE = re.compile(r"['’]s?$")
 _COMMON = frozenset(
     """a about after all also amid an and are as at back be been before but by can could day did do does down for from get gets had has have he her here his
     how i if in into is it its just more most new no not now of off on one or our out over report reports said say says set she should so some than that the
-    their them they this to today top two under up update us was watch we week were what when where which who why will with would year years you your""".split()
+    their them they this to today top two under up update us was watch we week were what when where which who why will with would year years you your""".split()  # noqa: SIM905 - a hundred words read better as text than as a list
 )
 #: Endings that do not change what a word is about, longest first; at least four letters stay.
 _ENDINGS = ("ing", "ed", "er", "ly", "es", "s")

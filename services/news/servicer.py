@@ -1,0 +1,77 @@
+"""The gRPC face of the news service: validate, call, translate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from signalbox.news.v1 import news_service_pb2 as pb
+from signalbox.news.v1 import news_service_pb2_grpc as pb_grpc
+
+from services.news import translate
+from services.news.book import Place, View
+from services.news.feeds.feed import Feed
+from services.news.page_token import make_token, read_token
+from services.news.views import NewsViews
+from services.runtime.errors import NotFound
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+#: Full name of the service.
+SERVICE = pb.DESCRIPTOR.services_by_name["NewsService"].full_name
+
+
+class NewsServicer(pb_grpc.NewsServiceServicer):
+    """Answers from memory. All pages of an answer are of the moment of the first: records that came later are not in them."""
+
+    def __init__(self, views: NewsViews, feeds: Sequence[Feed]) -> None:
+        self._views, self._feeds = views, feeds
+
+    async def ListArticles(self, request: pb.ListArticlesRequest, context: Context) -> pb.ListArticlesResponse:
+        """A page of articles."""
+        query = translate.article_query(request)
+        bound = ("articles", query)
+        before: Place | None = None
+        until = self._views.book.next_offset()
+        if request.page_token:
+            until, *place = read_token(request.page_token, bound, 3)
+            before = place[0], place[1]
+        found = self._views.book.page(
+            View(query.as_of_ns, until),
+            symbols=query.symbols,
+            feeds=query.feeds,
+            start_ns=query.start_ns,
+            end_ns=query.end_ns,
+            before=before,
+            limit=query.page_size + 1,
+        )
+        page = found[: query.page_size]
+        token = make_token(bound, until, *page[-1].place) if len(found) > len(page) else ""
+        return pb.ListArticlesResponse(articles=[translate.article_message(known) for known in page], next_page_token=token)
+
+    async def GetStory(self, request: pb.GetStoryRequest, context: Context) -> pb.GetStoryResponse:
+        """A story with its articles."""
+        story_id, as_of_ns = translate.story_id(request), translate.as_of(request)
+        story = self._views.book.story(story_id, View(as_of_ns, self._views.book.next_offset()))
+        if story is None:
+            raise NotFound("story", story_id)
+        return pb.GetStoryResponse(story=translate.story_message(story))
+
+    async def SearchArticles(self, request: pb.SearchArticlesRequest, context: Context) -> pb.SearchArticlesResponse:
+        """A page of what was found."""
+        query = translate.search_query(request)
+        bound = ("search", query)
+        until, start = read_token(request.page_token, bound, 2) if request.page_token else (self._views.book.next_offset(), 0)
+        # In a thread: a commit that is due takes milliseconds.
+        hits, more = await asyncio.to_thread(self._views.index.search, query.text, View(query.as_of_ns, until), start, query.page_size)
+        return pb.SearchArticlesResponse(
+            hits=[pb.SearchHit(article=translate.article_message(hit.known), score=hit.score) for hit in hits],
+            next_page_token=make_token(bound, until, start + query.page_size) if more else "",
+        )
+
+    async def ListFeeds(self, request: pb.ListFeedsRequest, context: Context) -> pb.ListFeedsResponse:
+        """The feeds, each with its state."""
+        return pb.ListFeedsResponse(feeds=translate.feed_messages(self._feeds, self._views.feed_states(), self._views.book.brought()))
