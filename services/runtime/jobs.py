@@ -118,6 +118,14 @@ class Job:
     kept_memory_bytes: int = 0
 
 
+def estimated_end_ns(job: Job, now_ns: int) -> int:
+    """When a running job is likely to end if it goes on as in this attempt so far, UTC nanoseconds; 0 when its progress says nothing."""
+    done, total = job.progress.done, job.progress.total
+    if job.state is not JobState.RUNNING or not job.started_ns or not 0 < done < total:
+        return 0
+    return now_ns + int((now_ns - job.started_ns) * (total - done) / done)
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be created."""
