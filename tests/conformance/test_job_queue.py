@@ -77,7 +77,7 @@ def number_of(message: Message) -> float:
 def kinds_of(service: str) -> tuple[JobKind, JobKind]:
     policy = RetryPolicy(attempts=3, first_s=0.02, cap_s=0.05)
     first = JobKind(f"{service}.first", service, Struct, Struct, "A test's.", Priority.NORMAL, attempt_limit_s=20.0, retry=policy, max_waiting=ROOM)
-    return first, replace(first, name=f"{service}.second")
+    return first, replace(first, name=f"{service}.second", attempt_limit_s=1.0, retry=replace(policy, attempts=2))
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -401,6 +401,20 @@ async def test_a_deadline_that_passes_while_it_runs_ends_it(subject: Subject) ->
     async with subject.worker({"first": long}):
         ended = await subject.ended(await subject.create(deadline_ns=subject.now_ns() + 2 * SECOND_NS))
     assert (ended.state, ended.error_code, ended.attempt) == (JobState.FAILED, code_pb2.DEADLINE_EXCEEDED, 1)
+
+
+async def test_attempts_over_the_kinds_limit_are_tried_again_and_buried(subject: Subject) -> None:
+    begun: list[int] = []
+
+    async def long(request: Message, context: JobContext) -> Message:
+        begun.append(context.job.attempt)
+        await asyncio.Event().wait()
+        return struct()
+
+    async with subject.worker({"first": doubled, "second": long}):
+        ended = await subject.ended(await subject.create(kind=subject.second))
+        assert (await subject.ended(await subject.create())).state is JobState.SUCCEEDED
+    assert (ended.state, ended.error_code, begun) == (JobState.BURIED, code_pb2.DEADLINE_EXCEEDED, [1, 2])
 
 
 async def test_a_store_that_is_away_is_said_to_be() -> None:

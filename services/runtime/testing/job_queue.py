@@ -175,11 +175,13 @@ class MemoryJobQueue:
 
     async def _failed(self, job: Job, handler: JobHandler, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        if isinstance(error, handler.retry_on) and job.attempt < job.max_attempts:
+        is_late = isinstance(error, TimeoutError)
+        is_past = is_late and 0 < job.deadline_ns <= self._clock.now_ns()
+        if (isinstance(error, handler.retry_on) or (is_late and not is_past)) and job.attempt < job.max_attempts:
             await self.put(replace(self.jobs[job.id], state=JobState.RETRYING, error=text))
             return
         code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), code_pb2.INTERNAL)
-        await self.end(job.id, JobState.FAILED, error_code=code, error=text)
+        await self.end(job.id, JobState.BURIED if is_late and not is_past else JobState.FAILED, error_code=code, error=text)
 
     def _kind(self, new: NewJob) -> JobKind:
         kind = self._known(new.kind)
