@@ -11,6 +11,7 @@ from signalbox.reports.v1.jobs_service_pb2_grpc import add_JobsServiceServicer_t
 
 from services.reports.adapters.queue_health import QueueHealth
 from services.reports.adapters.results_topic import ResultIndex, TopicArchive
+from services.reports.daily.servicer import reports_service
 from services.reports.jobs_servicer import JobsServicer
 from services.reports.kinds import known_kinds
 from services.reports.operations import OperationsServicer
@@ -62,6 +63,7 @@ async def _services(parts: Parts) -> list[Service]:
     return [
         (add_JobsServiceServicer_to_server, JobsServicer(parts.queue, parts.kinds, parts.clock), "signalbox.reports.v1.JobsService"),
         (add_OperationsServicer_to_server, OperationsServicer(parts.queue, archive, parts.kinds, parts.clock), "google.longrunning.Operations"),
+        reports_service(parts.queue, parts.settings.home, parts.kinds, parts.clock),
     ]
 
 

@@ -4,6 +4,7 @@ Its parts are put together here and not in `wiring`, so that neither process imp
 """
 
 from services.reports.cache_clean import cache_clean_handler
+from services.reports.daily.handler import daily_report_handler
 from services.reports.settings import ReportsWorkerSettings
 from services.runtime.job_queue import run_job_worker
 from services.runtime.jobs import JobHandler
@@ -16,6 +17,7 @@ def handlers(settings: ReportsWorkerSettings) -> list[JobHandler]:
     """The kinds of this service and their functions."""
     return [
         cache_clean_handler(settings.redis_url),
+        daily_report_handler(),
     ]
 
 

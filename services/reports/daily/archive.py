@@ -144,6 +144,11 @@ class ReportArchive:
         return self._root / report_id
 
 
+def archive_in(home: Path, clock: Clock | None = None) -> ReportArchive:
+    """The archive of an installation. home: its data folder."""
+    return ReportArchive(home / "reports", clock)
+
+
 def _write_synced(path: Path, data: bytes) -> None:
     """On the disk before the folder gets its name: after a crash there is a whole report or none."""
     with path.open("wb") as target:

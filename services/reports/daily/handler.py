@@ -16,7 +16,7 @@ from services.reports.daily.adapters.analysis import AnalysesOverGrpc
 from services.reports.daily.adapters.installation import RunningInstallation
 from services.reports.daily.adapters.news import NewsOverGrpc
 from services.reports.daily.adapters.prices import PricesOverGrpc
-from services.reports.daily.archive import ReportArchive
+from services.reports.daily.archive import archive_in
 from services.reports.daily.collect import Wanted, collect
 from services.reports.daily.compute import compute
 from services.reports.daily.delivery import deliver
@@ -36,7 +36,6 @@ from services.runtime.settings import load_settings
 
 #: Shares of the whole at which the parts end; of 500 symbols, about.
 _COLLECTED, _COMPUTED = 0.5, 0.55
-ARCHIVE_FOLDER = "reports"
 
 
 def daily_report_handler() -> JobHandler:
@@ -54,7 +53,7 @@ def make_report(request: pb.CreateDailyReportRequest, context: JobContext, setti
     """Makes the report and keeps it."""
     began_ns = clock.monotonic_ns()
     check_request(request)
-    archive, progress = ReportArchive(settings.home / ARCHIVE_FOLDER, clock), ReportProgress(context)
+    archive, progress = archive_in(settings.home, clock), ReportProgress(context)
     data = archive.input_of(request.input_of) if request.input_of else write_input(asyncio.run(_collect(request, settings, clock, progress)))
     record = read_input(data)
     model = _computed(record, data, progress)

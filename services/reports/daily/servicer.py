@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,11 +17,12 @@ from signalbox.reports.v1 import reports_service_pb2 as pb
 from signalbox.reports.v1 import reports_service_pb2_grpc as pb_grpc
 
 from services.reports import translate
-from services.reports.daily.archive import ReportArchive
+from services.reports.daily.archive import ReportArchive, archive_in
 from services.reports.daily.model import REPORT_VERSION
 from services.reports.daily.request import check_request
 from services.runtime.clock import Clock
 from services.runtime.errors import InvalidArgument
+from services.runtime.grpc_server import Service
 from services.runtime.job_kinds import REPORT_DAILY
 from services.runtime.jobs import JobKind, JobQueue, NewJob
 from services.runtime.telemetry import current_traceparent
@@ -28,6 +30,7 @@ from services.runtime.telemetry import current_traceparent
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
+SERVICE = pb.DESCRIPTOR.services_by_name["ReportsService"].full_name
 #: Of a file in one message.
 _CHUNK_BYTES = 64 << 10
 
@@ -74,6 +77,11 @@ class ReportsServicer(pb_grpc.ReportsServiceServicer):
         with path.open("rb") as source:
             while data := await asyncio.to_thread(source.read, _CHUNK_BYTES):
                 yield httpbody_pb2.HttpBody(content_type=file.content_type, data=data)
+
+
+def reports_service(queue: JobQueue, home: Path, kinds: Mapping[str, JobKind], clock: Clock) -> Service:
+    """The service as a server takes it. home: the data folder."""
+    return pb_grpc.add_ReportsServiceServicer_to_server, ReportsServicer(queue, archive_in(home, clock), kinds, clock), SERVICE
 
 
 def unique_key(request: pb.CreateDailyReportRequest) -> str:
