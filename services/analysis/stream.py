@@ -86,7 +86,7 @@ class AnalysisProcessor:
         if passed.indicators:
             outputs.append(Output(INDICATORS.name, record.partition, None, passed.indicators, derived_headers(record, INDICATORS.message)))
         if passed.signals is None:
-            outputs += _signal_outputs(record, _Taken(_decode(record), passed.rows, passed.bars, step, step.signals(), self._engine.origins(step.rows)))
+            outputs += _signal_outputs(record, _Taken(_decode(record), passed.rows, passed.bars, step, step.signals(), passed.bars.series))
         elif passed.signals:
             outputs.append(Output(SIGNALS.name, record.partition, None, passed.signals, derived_headers(record, SIGNALS.message)))
         return outputs
