@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.runtime.errors import SignalboxError
 
@@ -67,23 +68,32 @@ class AliasTable:
     """MICs by what an exchange is called in parentheses, upper case without dots."""
 
 
+def _one_word(text: str) -> str:
+    if not _NAME_WORD.fullmatch(text) or text.endswith("'s"):
+        raise ValueError(f"expected one word as the text is cut into words, without hyphen or possessive ending, was {text!r}")
+    return text.lower()
+
+
+_Word = Annotated[str, AfterValidator(_one_word)]
+
+
 class _Company(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     symbols: list[str] = Field(min_length=1)
     names: list[str] = []
     ambiguous: list[str] = []
-    veto: list[str] = []
-    not_before: list[str] = []
-    not_after: list[str] = []
+    veto: frozenset[_Word] = frozenset()
+    not_before: frozenset[_Word] = frozenset()
+    not_after: frozenset[_Word] = frozenset()
     ticker_is_word: bool = False
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    context: list[str]
-    suffixes: list[str]
+    context: frozenset[_Word]
+    suffixes: frozenset[_Word]
     exchanges: dict[str, list[str]]
     companies: list[_Company]
 
@@ -102,8 +112,8 @@ def load_aliases(path: Path) -> AliasTable:
     return AliasTable(
         listings=_listings(path, content.companies),
         names=tuple(name for company in content.companies for name in _names(path, company)),
-        context=_lower(content.context),
-        suffixes=_lower(content.suffixes),
+        context=content.context,
+        suffixes=content.suffixes,
         exchanges={name.upper().replace(".", ""): frozenset(mics) for name, mics in content.exchanges.items()},
     )
 
@@ -123,7 +133,7 @@ def _listings(path: Path, companies: list[_Company]) -> dict[str, Listing]:
 
 def _names(path: Path, company: _Company) -> list[Name]:
     sure = [Name(_split(path, text), tuple(company.symbols)) for text in company.names]
-    hints = _lower(company.veto), _lower(company.not_before), _lower(company.not_after)
+    hints = company.veto, company.not_before, company.not_after
     return sure + [Name(_split(path, text), tuple(company.symbols), True, *hints) for text in company.ambiguous]
 
 
@@ -132,7 +142,3 @@ def _split(path: Path, text: str) -> tuple[str, ...]:
     if not words:
         raise WrongAliases(path, f"a name without words: {text!r}")
     return words
-
-
-def _lower(words: list[str]) -> frozenset[str]:
-    return frozenset(word.lower() for word in words)
