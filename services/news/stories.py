@@ -51,6 +51,19 @@ class _Added:
     """Of the story, before."""
 
 
+@dataclass(slots=True, frozen=True)
+class _Closed:
+    """What is needed to open a story again."""
+
+    story_id: str
+    story: _Story
+    weights: dict[str, int]
+    """Of its words, in its sum."""
+
+
+_Change = _Added | _Closed
+
+
 class StoryBook:
     """The stories that are open. Not safe for use from several threads.
 
@@ -73,8 +86,8 @@ class StoryBook:
 
     def assign(self, articles: Sequence[Article]) -> list[str]:
         """The story of each article, each knowing of those before it. Nothing is remembered."""
-        with self._tentatively() as added:
-            return [self._assign(article, added) for article in articles]
+        with self._tentatively() as changes:
+            return [self._assign(article, changes) for article in articles]
 
     def remember(self, article: Article) -> None:
         """Takes note of an article with the story that it was published with. A revision of a known article adds no words."""
@@ -82,24 +95,27 @@ class StoryBook:
         if article.id not in self._story_of:
             self._add(article, article.story_id, topic_words(article.title))
 
-    def _assign(self, article: Article, added: list[_Added]) -> str:
-        self._make_room(article.received_ns)
+    def _assign(self, article: Article, changes: list[_Change]) -> str:
+        changes += self._make_room(article.received_ns)
         known = self._story_of.get(article.id)
         if known is not None:
             return known
         words = topic_words(article.title)
         story_id = self._most_like(words) or article.id
-        added.append(self._add(article, story_id, words))
+        changes.append(self._add(article, story_id, words))
         return story_id
 
     @contextmanager
-    def _tentatively(self) -> Iterator[list[_Added]]:
-        added: list[_Added] = []
+    def _tentatively(self) -> Iterator[list[_Change]]:
+        changes: list[_Change] = []
         try:
-            yield added
+            yield changes
         finally:
-            for entry in reversed(added):
-                self._take_away(entry)
+            for change in reversed(changes):
+                if isinstance(change, _Added):
+                    self._take_away(change)
+                else:
+                    self._open_again(change)
 
     def _most_like(self, words: frozenset[str]) -> str | None:
         weights = {word: self._weight(word, 1) for word in words}
@@ -141,8 +157,6 @@ class StoryBook:
     def _take_away(self, entry: _Added) -> None:
         """The exact opposite of `_add`, in the opposite order."""
         story_id, story = entry.story_id, entry.story
-        if self._open.get(story_id) is not story:
-            return  # It was closed in the meantime, with all that was in it.
         del self._story_of[story.members.pop()]
         self._titles -= 1
         for word, weight in entry.weights.items():
@@ -162,22 +176,37 @@ class StoryBook:
         story.last_ns = last_ns
         heapq.heappush(self._last, (last_ns, story_id))
 
-    def _make_room(self, now_ns: int) -> None:
-        """Closes the stories that are over at this time, and those that are too many. What is closed stays closed, for time goes on."""
+    def _make_room(self, now_ns: int) -> list[_Closed]:
+        """Closes the stories that are over at this time, and those that are too many."""
+        closed = []
         while self._last and (self._last[0][0] < now_ns - self._window_ns or len(self._open) > self._max_open):
             last_ns, story_id = heapq.heappop(self._last)
             story = self._open.get(story_id)
             if story is not None and story.last_ns == last_ns:
-                self._close(story_id, story)
+                closed.append(self._close(story_id, story))
+        return closed
 
-    def _close(self, story_id: str, story: _Story) -> None:
+    def _close(self, story_id: str, story: _Story) -> _Closed:
         del self._open[story_id]
+        closed = _Closed(story_id, story, {word: self._sums[word][story_id] for word in story.words})
         for word, count in story.words.items():
             self._uncount(word, count)
             self._drop_sum(word, story_id)
         self._titles -= len(story.members)
         for article_id in story.members:
             del self._story_of[article_id]
+        return closed
+
+    def _open_again(self, closed: _Closed) -> None:
+        """The exact opposite of `_close`."""
+        story_id, story = closed.story_id, closed.story
+        self._open[story_id] = story
+        for word, count in story.words.items():
+            self._titles_with[word] = self._titles_with.get(word, 0) + count
+            self._sums.setdefault(word, {})[story_id] = closed.weights[word]
+        self._titles += len(story.members)
+        self._story_of.update(dict.fromkeys(story.members, story_id))
+        self._touch(story_id, story, story.last_ns)
 
     def _uncount(self, word: str, titles: int) -> None:
         self._titles_with[word] -= titles

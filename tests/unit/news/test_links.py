@@ -135,7 +135,7 @@ def test_the_table_has_the_symbols_of_the_demonstration() -> None:
 def test_a_wrong_table_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "aliases.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(WrongAliases, match="aliases.yaml") as caught:
+    with pytest.raises(WrongAliases, match=r"aliases\.yaml") as caught:
         load_aliases(path)
     assert problem in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -97,9 +98,11 @@ def state_of(book: StoryBook) -> tuple[object, ...]:
 
 def test_asking_leaves_nothing_behind() -> None:
     book = filled([article(number, title) for number, title in enumerate(PLOSSER)])
-    before = repr(state_of(book))
+    before = deepcopy(state_of(book))
     book.assign([article(10 + number, title) for number, title in enumerate([*PLOSSER, "Something else entirely", PLOSSER[0]])])
-    assert repr(state_of(book)) == before
+    assert state_of(book) == before
+    book.assign([article(99, PLOSSER[0], at_ns=START_NS + 2 * WINDOW_NS)])
+    assert state_of(book) == before
 
 
 WORDS = st.sampled_from(["fed", "taper", "plosser", "herbalife", "probe", "apple", "iphone", "profit", "ukraine", "crimea", "gas"])
