@@ -103,6 +103,7 @@ class BarEngine:
         self._numbers: dict[str, dict[InstrumentRef, int]] = {}
         self._rank = np.zeros(0, np.int64)
         self._out = np.zeros(_ROWS, OUT)
+        self._scratch = np.zeros(INTERVAL_COUNT, BAR)
         self._state = _empty_state()
         self._grow_pool(_ROWS)
 
@@ -132,7 +133,7 @@ class BarEngine:
     def form(self) -> Records:
         """As `live_bars`, the bars as in Taken."""
         numbers = np.flatnonzero(self._known("live_changed"))
-        return self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._out), len(numbers))
+        return self._collect(lambda start: form(numbers, start, self._sessions, self._state, self._scratch, self._out), len(numbers))
 
     def laid_out(self, bars: Records) -> LaidOut:
         """Bars that the engine gave as sorted columns. bars: not empty."""

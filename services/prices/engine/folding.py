@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 
-from services.prices.engine.layout import BAR, DAY_NS, INT64_MAX, INTERVAL_COUNT, LENGTHS_NS, NONE, SECOND_NS, Ints, Records, Sessions, State
+from services.prices.engine.layout import DAY_NS, INT64_MAX, INTERVAL_COUNT, LENGTHS_NS, NONE, SECOND_NS, Ints, Records, Sessions, State
 
 #: As in sessions.py.
 UTC_DAYS, NO_CALENDAR = -2, -1
 _DAY = INTERVAL_COUNT - 1
+#: Nothing is allocated here and all arrays belong to the caller, so reference counts (atomic, several for each row) are left out.
+_OPTIONS: Any = {"error_model": "numpy", "_nrt": False}
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+_compiled: Callable[[_FunctionT], _FunctionT] = njit(cache=True, **_OPTIONS)
 
 
-@njit(cache=True)
+@_compiled
 def advance(start: int, sessions: Sessions, state: State, out: Records) -> tuple[int, int]:
     """Close what is final of the touched symbols from number `start` on. Returns (rows written to `out`, symbols done).
 
@@ -36,14 +41,14 @@ def advance(start: int, sessions: Sessions, state: State, out: Records) -> tuple
     return count, control["touched"]
 
 
-@njit(cache=True)
-def form(numbers: Ints, start: int, sessions: Sessions, state: State, out: Records) -> tuple[int, int]:
+@_compiled
+def form(numbers: Ints, start: int, sessions: Sessions, state: State, scratch: Records, out: Records) -> tuple[int, int]:
     """Forming bars of these symbols that changed since the last call, as if all pending rows were final. Otherwise as `advance`.
 
     What was folded by the last call is not folded again, unless rows came between: else every call would cost as much as all pending rows.
+    scratch: BAR, shape (INTERVAL_COUNT,).
     """
     count = 0
-    scratch = np.empty(INTERVAL_COUNT, BAR)
     for done in range(start, len(numbers)):
         number = numbers[done]
         symbol, folded, live = state.symbols[number], state.folded[number], state.live[number]
@@ -51,7 +56,7 @@ def form(numbers: Ints, start: int, sessions: Sessions, state: State, out: Recor
         if count + state.control[0]["needed"] > len(out):
             return count, done
         if folded["slot"] == NONE:
-            live[:] = state.bars[number]
+            _copy(state.bars[number], live)
             live[0]["trade_count"] = 0
             folded["end"] = 0
             folded["room"] = 0
@@ -59,7 +64,7 @@ def form(numbers: Ints, start: int, sessions: Sessions, state: State, out: Recor
         else:
             slot = state.pending[folded["slot"]]["next"]
         count = _fold_live(number, live, folded, slot, symbol["calendar"], symbol["dirty_from"], sessions, state, out, count)
-        scratch[:] = live
+        _copy(live, scratch)
         count = _close_second(number, scratch, symbol["calendar"], sessions, symbol["dirty_from"], out, count)
         count = _close_before(number, scratch, INT64_MAX, symbol["dirty_from"], out, count)
         symbol["live_changed"] = 0
@@ -67,7 +72,13 @@ def form(numbers: Ints, start: int, sessions: Sessions, state: State, out: Recor
     return count, len(numbers)
 
 
-@njit(cache=True)
+@_compiled
+def _copy(bars: Records, to: Records) -> None:
+    for k in range(INTERVAL_COUNT):
+        to[k] = bars[k]
+
+
+@_compiled
 def _fold_live(
     number: int, bars: Records, folded: Any, first: int, calendar: int, after: int, sessions: Sessions, state: State, out: Records, count: int
 ) -> int:
@@ -88,7 +99,7 @@ def _fold_live(
     return count
 
 
-@njit(cache=True)
+@_compiled
 def _fold(number: int, bars: Records, limit: int, sessions: Sessions, state: State, out: Records, count: int) -> int:
     """Fold a symbol's rows of seconds that end at or before `limit` into the bars, take them out of the list, and write the bars that end then.
 
@@ -122,7 +133,7 @@ def _fold(number: int, bars: Records, limit: int, sessions: Sessions, state: Sta
     return _close_before(number, bars, limit, -1, out, count)
 
 
-@njit(cache=True)
+@_compiled
 def _release(slot: int, folded: bool, state: State) -> None:
     """Give the slot back; a row that was not folded is kept in a list for whoever reports it."""
     control = state.control[0]
@@ -135,7 +146,7 @@ def _release(slot: int, folded: bool, state: State) -> None:
         control["refused"] = slot
 
 
-@njit(cache=True)
+@_compiled
 def _room(bars: Records) -> int:
     """Volume that fits every bar. Called when each longer bar either holds the second or is empty."""
     largest = 0
@@ -145,7 +156,7 @@ def _room(bars: Records) -> int:
     return INT64_MAX - largest
 
 
-@njit(cache=True)
+@_compiled
 def _add(second: Any, row: Any, end: int) -> None:
     price = row["price"]
     if second["trade_count"] == 0:
@@ -161,7 +172,7 @@ def _add(second: Any, row: Any, end: int) -> None:
     _add_notional(second, high, low)
 
 
-@njit(cache=True)
+@_compiled
 def _start(bar: Any, ts_open: int, ts_close: int, price: int, shift: int) -> None:
     bar["ts_open"] = ts_open
     bar["ts_close"] = ts_close
@@ -177,7 +188,7 @@ def _start(bar: Any, ts_open: int, ts_close: int, price: int, shift: int) -> Non
     bar["notional_high"] = 0
 
 
-@njit(cache=True)
+@_compiled
 def _close_second(number: int, bars: Records, calendar: int, sessions: Sessions, after: int, out: Records, count: int) -> int:
     """Write the bar of the second, if there is one, and add it to the longer ones."""
     second = bars[0]
@@ -197,7 +208,7 @@ def _close_second(number: int, bars: Records, calendar: int, sessions: Sessions,
     return count
 
 
-@njit(cache=True)
+@_compiled
 def _window(k: int, second: Any, calendar: int, sessions: Sessions) -> tuple[int, int]:
     """Open and close of the bar of interval k that holds a second; equal when there is none."""
     if k != _DAY:
@@ -207,7 +218,7 @@ def _window(k: int, second: Any, calendar: int, sessions: Sessions) -> tuple[int
     return ts_open + second["shift"], ts_close + second["shift"]
 
 
-@njit(cache=True)
+@_compiled
 def _session(calendar: int, ts: int, sessions: Sessions) -> tuple[int, int]:
     if calendar == UTC_DAYS:
         return ts // DAY_NS * DAY_NS, ts // DAY_NS * DAY_NS + DAY_NS
@@ -226,7 +237,7 @@ def _session(calendar: int, ts: int, sessions: Sessions) -> tuple[int, int]:
     return sessions.opens[low], sessions.closes[low]
 
 
-@njit(cache=True)
+@_compiled
 def _merge(bar: Any, second: Any) -> None:
     bar["high"] = max(bar["high"], second["high"])
     bar["low"] = min(bar["low"], second["low"])
@@ -238,7 +249,7 @@ def _merge(bar: Any, second: Any) -> None:
     _add_notional(bar, second["notional_high"], second["notional_low"])
 
 
-@njit(cache=True)
+@_compiled
 def _close_before(number: int, bars: Records, time: int, after: int, out: Records, count: int) -> int:
     """Write and empty the bars longer than a second that end at or before a time."""
     for k in range(1, INTERVAL_COUNT):
@@ -248,7 +259,7 @@ def _close_before(number: int, bars: Records, time: int, after: int, out: Record
     return count
 
 
-@njit(cache=True)
+@_compiled
 def _write(number: int, interval: int, bar: Any, after: int, out: Records, count: int) -> int:
     if bar["ts_close"] <= after:
         return count
@@ -270,7 +281,7 @@ def _write(number: int, interval: int, bar: Any, after: int, out: Records, count
     return count + 1
 
 
-@njit(cache=True)
+@_compiled
 def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Product as (high, low)."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -281,14 +292,14 @@ def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return high, (low & mask) | (middle << half)
 
 
-@njit(cache=True)
+@_compiled
 def _add_notional(bar: Any, high: np.uint64, low: np.uint64) -> None:
     total = bar["notional_low"] + low
     bar["notional_high"] += high + np.uint64(total < low)
     bar["notional_low"] = total
 
 
-@njit(cache=True)
+@_compiled
 def mean_price(high: np.uint64, low: np.uint64, volume: np.uint64) -> np.int64:
     """Notional (128 bits in two limbs) * 10**4 / volume, rounded half to even. volume: 1 to 2**63 - 1. The quotient must fit an int64."""
     scale, one, two = np.uint64(10_000), np.uint64(1), np.uint64(2)
@@ -303,7 +314,7 @@ def mean_price(high: np.uint64, low: np.uint64, volume: np.uint64) -> np.int64:
     return np.int64(quotient)
 
 
-@njit(cache=True)
+@_compiled
 def _divide(high: np.uint64, low: np.uint64, divisor: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Quotient and rest of a 128-bit number, high < divisor < 2**63: long division, bit by bit."""
     one = np.uint64(1)
