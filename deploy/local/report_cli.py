@@ -147,7 +147,8 @@ def lines_of(report: dict[str, Any]) -> list[str]:
     count = {name: int(report.get(f"symbols_{name}", 0)) for name in ("expected", "arrived", "late", "missing", "failed")}
     others = ", ".join(f"{count[name]} {name}" for name in ("late", "missing", "failed") if count[name])
     lines = [f"{report['id']}: {report['date']}, {count['arrived']} of {count['expected']} symbols{f' ({others})' if others else ''}"]
-    lines[0] += f", {int(report.get('signals', 0))} signals, made in {float(report.get('seconds', 0.0)):.1f} s"
+    signals = int(report.get("signals", 0))
+    lines[0] += f", {signals} signal{'' if signals == 1 else 's'}, made in {float(report.get('seconds', 0.0)):.1f} s"
     return lines + [f"  ! {warning}" for warning in report.get("warnings", [])]
 
 

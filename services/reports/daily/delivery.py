@@ -53,7 +53,8 @@ def _send(address: str, model: DailyReportModel, page: Path | None) -> tuple[str
 
 def title(model: DailyReportModel) -> str:
     """One line."""
-    return f"Daily report {model.meta.date}: {model.coverage.arrived} of {model.coverage.expected} symbols, {len(model.signals)} signals"
+    signals = f"{len(model.signals)} signal{'s' if len(model.signals) != 1 else ''}"
+    return f"Daily report {model.meta.date}: {model.coverage.arrived} of {model.coverage.expected} symbols, {signals}"
 
 
 def text(model: DailyReportModel) -> str:
