@@ -65,9 +65,11 @@ def read(data: Octets, plan: Ints, wide_limits: Ints, small_limits: Ints, wide: 
         elif wire == _LENGTH and kind == ENTRY and count < entries.shape[0]:
             entries[count, 0], entries[count, 1] = at, end
             count += 1
-        else:
+        elif STRING <= kind <= NUMBER:
             end = _read_scalar(data, at, end, kind, wire, scalars[place])
             plain = end >= 0
+        else:
+            plain = False
         at = end
     rows = max(0, small_rows[0])
     if plain and _agree(rows, wide_rows) and _agree(rows, small_rows) and _below(count, small, rows):
