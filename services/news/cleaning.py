@@ -119,6 +119,5 @@ def _pieces(root: etree._Element) -> Iterator[str]:
 
 
 def _cut(text: str, limit: int) -> str:
-    head = text[: limit - 1]
-    word_end = head.rfind(" ", limit // 2)
-    return (head[:word_end] if word_end > 0 else head).rstrip() + "…"
+    word_end = text.rfind(" ", limit // 2, limit)
+    return text[: word_end if word_end > 0 else limit - 1].rstrip() + "…"

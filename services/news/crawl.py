@@ -145,7 +145,8 @@ class Crawl:
             await self._publish_state(after_answer(state, feed, now_ns, items=None))
             return
         # In this order: after a crash in between the same items come again, with the same identities, and are known.
-        sums.articles += await self._publish_news(feed, reading, now_ns)
+        published = await self._publish_news(feed, reading, now_ns)
+        sums.articles += published
         sums.items += len(reading.items)
         sums.read += 1
         metrics.ATTEMPTS.labels(feed.name, "read").inc()

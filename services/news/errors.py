@@ -4,8 +4,8 @@ SignalboxError
 ├── WrongFeeds               the file of feeds cannot be used: field, value, expected
 └── FeedProblem              a feed could not be read; `reason` is what it is counted by
     ├── FeedRefused          what it answered must not or cannot be used; asking again at once is no help
-    ├── FeedBusy             it said that it cannot now, or was too slow; asking again later is right
-    └── FeedNotReached       no answer, or the server's failure; asking again soon is right
+    ├── FeedAway             not reached, or it said that it cannot now; asking again later is right
+    └── FeedStumbled         it failed while it answered; asking once more is right
 
 Reasons: http-4xx, http-429, http-5xx, unreachable, disconnected, timeout, deadline, robots, robots-unavailable, redirect-circle,
 too-many-redirects, redirect-insecure, bad-http, content-type, content-encoding, bad-compression, too-large, html, not-a-feed, empty, entities,
@@ -44,9 +44,9 @@ class FeedRefused(FeedProblem):
     """The answer must not or cannot be used."""
 
 
-class FeedBusy(FeedProblem):
-    """`Not now`."""
+class FeedAway(FeedProblem):
+    """Not reached, or `not now`."""
 
 
-class FeedNotReached(FeedProblem):
-    """No answer, or none that the server itself stands by."""
+class FeedStumbled(FeedProblem):
+    """The server failed while it answered."""

@@ -126,7 +126,9 @@ def load_feeds(path: Path = DEFAULT_FEEDS_FILE) -> tuple[Feed, ...]:
     try:
         parsed = _FeedsFile.model_validate(content)
     except ValidationError as error:
-        raise WrongFeeds(path, [_problem(item["loc"], item["input"], item["msg"], content) for item in error.errors()]) from error
+        # Where entries are wrong pydantic says besides that too few are left.
+        mistakes = [item for item in error.errors() if item["type"] != "too_short" or not item["input"]] or error.errors()
+        raise WrongFeeds(path, [_problem(item["loc"], item["input"], item["msg"], content) for item in mistakes]) from error
     feeds = tuple(feed for entry in parsed.feeds for feed in entry.feeds(path.parent))
     _check(path, feeds)
     return feeds

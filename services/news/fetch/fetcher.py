@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from services.news.errors import FeedBusy, FeedNotReached, FeedProblem, FeedRefused
+from services.news.errors import FeedAway, FeedProblem, FeedRefused, FeedStumbled
 from services.news.fetch.body import Unpacker, read_body
 from services.news.fetch.pace import HostPace
 from services.news.fetch.retry_after import retry_after_s
@@ -88,9 +88,9 @@ class Fetcher:
         self._robots = Robots(self._ask_robots, AGENT, self._clock)
 
     async def fetch(self, url: str, etag: str = "", last_modified: str = "") -> Answer | Unchanged:
-        """Asks once, and once more if the server was not reached. etag, last_modified: of the answer before.
+        """Asks once, and once more if the server failed while it answered. etag, last_modified: of the answer before.
 
-        Raises FeedRefused, FeedBusy, FeedNotReached; their `reason` says why in a word.
+        Raises FeedRefused, FeedAway, FeedStumbled; their `reason` says why in a word.
         """
         conditions = {name: value for name, value in (("If-None-Match", etag), ("If-Modified-Since", last_modified)) if value}
         try:
@@ -98,12 +98,12 @@ class Fetcher:
                 return await retry(
                     "news-feed",
                     lambda: self._follow(url, conditions),
-                    (FeedNotReached,),
+                    (FeedStumbled,),
                     RetryPolicy(attempts=2, first_s=1.0, cap_s=2.0),
                     clock=self._clock,
                 )
         except TimeoutError as error:
-            raise FeedBusy("deadline", f"not done within {self._limits.whole_s:g} s") from error
+            raise FeedAway("deadline", f"not done within {self._limits.whole_s:g} s") from error
 
     async def _follow(self, url: str, conditions: Mapping[str, str]) -> Answer | Unchanged:
         seen: set[str] = set()
@@ -129,17 +129,17 @@ class Fetcher:
             except aiohttp.ConnectionTimeoutError as error:
                 raise self._down(host, "timeout", f"{host} did not take the connection within {self._limits.connect_s:g} s") from error
             except TimeoutError as error:
-                raise FeedNotReached("timeout", f"{host} sent nothing for {self._limits.read_s:g} s") from error
+                raise FeedStumbled("timeout", f"{host} sent nothing for {self._limits.read_s:g} s") from error
             except aiohttp.ClientConnectorError as error:
                 raise self._down(host, "unreachable", _said(error)) from error
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-                raise FeedNotReached("disconnected", _said(error)) from error
+                raise FeedStumbled("disconnected", _said(error)) from error
             except (aiohttp.InvalidURL, aiohttp.ClientResponseError) as error:
                 raise FeedRefused("bad-http", _said(error)) from error
 
-    def _down(self, host: str, reason: str, detail: str) -> FeedNotReached:
+    def _down(self, host: str, reason: str, detail: str) -> FeedAway:
         self._pace.report_down(host, detail)
-        return FeedNotReached(reason, detail)
+        return FeedAway(reason, detail)
 
     async def _read(self, url: str, response: aiohttp.ClientResponse, was_conditional: bool, limit: int) -> Answer | Unchanged | str:
         if response.status in _REDIRECTS:
@@ -171,9 +171,9 @@ class Fetcher:
         stay_away_s = retry_after_s(response.headers.get("Retry-After", ""), self._clock.now_ns())
         detail = f"answered {status}" + (f", asks to stay away for {stay_away_s:.0f} s" if stay_away_s is not None else "")
         if status == _TOO_MANY or (status >= _SERVER_ERROR and stay_away_s is not None):
-            return FeedBusy("http-429" if status == _TOO_MANY else "http-5xx", detail, retry_after_s=stay_away_s)
+            return FeedAway("http-429" if status == _TOO_MANY else "http-5xx", detail, retry_after_s=stay_away_s)
         if status >= _SERVER_ERROR:
-            return FeedNotReached("http-5xx", detail)
+            return FeedStumbled("http-5xx", detail)
         return FeedRefused("http-4xx" if status >= _CLIENT_ERROR else f"http-{status}", detail, retry_after_s=stay_away_s)
 
     async def _ask_robots(self, url: str) -> tuple[int, bytes]:
@@ -184,8 +184,8 @@ class Fetcher:
                 if problem.reason.startswith("http-4"):
                     return 404, b""
                 raise
-            except FeedNotReached as problem:
-                if problem.reason == "http-5xx":
+            except (FeedAway, FeedStumbled) as problem:
+                if problem.reason.startswith("http-"):
                     return _SERVER_ERROR, b""
                 raise
             if isinstance(answer, Answer):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from services.news.errors import FeedNotReached
+from services.news.errors import FeedAway
 from services.runtime.clock import Clock
 
 #: A robots.txt that asks for more than this gets this: a crawl must end.
@@ -31,7 +31,7 @@ class HostPace:
 
     @asynccontextmanager
     async def turn(self, host: str, crawl_delay_s: float = 0.0) -> AsyncIterator[None]:
-        """Waits for one's turn; it lasts for the block. Raises FeedNotReached when the host was not reached a moment ago."""
+        """Waits for one's turn; it lasts for the block. Raises FeedAway when the host was not reached a moment ago."""
         state = self._hosts.setdefault(host, _Host())
         async with state.lock:
             self._check(state)
@@ -50,7 +50,7 @@ class HostPace:
 
     def _check(self, state: _Host) -> None:
         if self._clock.monotonic_ns() < state.down_until_ns:
-            raise FeedNotReached("unreachable", state.why_down)
+            raise FeedAway("unreachable", state.why_down)
 
     async def _wait(self, state: _Host, pause_s: float) -> None:
         if state.began_ns is None:

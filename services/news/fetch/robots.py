@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from protego import Protego
 
-from services.news.errors import FeedNotReached, FeedProblem, FeedRefused
+from services.news.errors import FeedAway, FeedProblem, FeedRefused, FeedStumbled
 from services.runtime.clock import Clock
 
 #: Seconds that rules are kept, and that it is remembered that they could not be had.
@@ -35,15 +37,17 @@ class Robots:
     def __init__(self, ask: AskRobots, agent: str, clock: Clock) -> None:
         self._ask, self._agent, self._clock = ask, agent, clock
         self._known: dict[str, _Known] = {}
+        self._learning: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def check(self, origin: str, url: str) -> float:
         """Raises FeedRefused (`robots`, `robots-unavailable`) when the URL may not be asked for. Returns the crawl delay, seconds.
 
         origin: scheme, host and port of the URL.
         """
-        known = self._known.get(origin)
-        if known is None or known.until_ns <= self._clock.monotonic_ns():
-            known = self._known[origin] = await self._learn(origin, known)
+        async with self._learning[origin]:
+            known = self._known.get(origin)
+            if known is None or known.until_ns <= self._clock.monotonic_ns():
+                known = self._known[origin] = await self._learn(origin, known)
         if known.rules is None:
             raise FeedRefused("robots-unavailable", f"{origin}/robots.txt: {known.problem}; without it nothing may be asked for")
         if not known.rules.can_fetch(url, self._agent):
@@ -53,8 +57,8 @@ class Robots:
     async def _learn(self, origin: str, before: _Known | None) -> _Known:
         try:
             status, body = await self._ask(f"{origin}/robots.txt")
-        except FeedNotReached:
-            # Nothing is known of the host, not even that it forbids; the next feed may find it.
+        except (FeedAway, FeedStumbled):
+            # Nothing is known of the host, not even that it forbids; the next attempt may find it.
             raise
         except FeedProblem as problem:
             return self._unavailable(str(problem), before)
