@@ -13,6 +13,7 @@ from signalbox.news.v1 import news_service_pb2_grpc as pb_grpc
 from services.news import translate
 from services.news.book import Place, View
 from services.news.feeds.feed import Feed
+from services.news.library import Library
 from services.news.page_token import make_token, read_token
 from services.news.views import NewsViews
 from services.runtime.errors import NotFound
@@ -27,19 +28,24 @@ SERVICE = pb.DESCRIPTOR.services_by_name["NewsService"].full_name
 class NewsServicer(pb_grpc.NewsServiceServicer):
     """Answers from memory. All pages of an answer are of the moment of the first: records that came later are not in them."""
 
-    def __init__(self, views: NewsViews, feeds: Sequence[Feed]) -> None:
-        self._views, self._feeds = views, feeds
+    def __init__(self, library: Library, feeds: Sequence[Feed]) -> None:
+        self._library, self._feeds = library, feeds
+
+    @property
+    def _views(self) -> NewsViews:
+        return self._library.views
 
     async def ListArticles(self, request: pb.ListArticlesRequest, context: Context) -> pb.ListArticlesResponse:
         """A page of articles."""
         query = translate.article_query(request)
+        book = self._views.book
         bound = ("articles", query)
         before: Place | None = None
-        until = self._views.book.next_offset()
+        until = book.next_offset()
         if request.page_token:
             until, *place = read_token(request.page_token, bound, 3)
             before = place[0], place[1]
-        found = self._views.book.page(
+        found = book.page(
             View(query.as_of_ns, until),
             symbols=query.symbols,
             feeds=query.feeds,
@@ -55,7 +61,8 @@ class NewsServicer(pb_grpc.NewsServiceServicer):
     async def GetStory(self, request: pb.GetStoryRequest, context: Context) -> pb.GetStoryResponse:
         """A story with its articles."""
         story_id, as_of_ns = translate.story_id(request), translate.as_of(request)
-        story = self._views.book.story(story_id, View(as_of_ns, self._views.book.next_offset()))
+        book = self._views.book
+        story = book.story(story_id, View(as_of_ns, book.next_offset()))
         if story is None:
             raise NotFound("story", story_id)
         return pb.GetStoryResponse(story=translate.story_message(story))
@@ -63,10 +70,11 @@ class NewsServicer(pb_grpc.NewsServiceServicer):
     async def SearchArticles(self, request: pb.SearchArticlesRequest, context: Context) -> pb.SearchArticlesResponse:
         """A page of what was found."""
         query = translate.search_query(request)
+        views = self._views
         bound = ("search", query)
-        until, start = read_token(request.page_token, bound, 2) if request.page_token else (self._views.book.next_offset(), 0)
+        until, start = read_token(request.page_token, bound, 2) if request.page_token else (views.book.next_offset(), 0)
         # In a thread: a commit that is due takes milliseconds.
-        hits, more = await asyncio.to_thread(self._views.index.search, query.text, View(query.as_of_ns, until), start, query.page_size)
+        hits, more = await asyncio.to_thread(views.index.search, query.text, View(query.as_of_ns, until), start, query.page_size)
         return pb.SearchArticlesResponse(
             hits=[pb.SearchHit(article=translate.article_message(hit.known), score=hit.score) for hit in hits],
             next_page_token=make_token(bound, until, start + query.page_size) if more else "",
@@ -74,4 +82,10 @@ class NewsServicer(pb_grpc.NewsServiceServicer):
 
     async def ListFeeds(self, request: pb.ListFeedsRequest, context: Context) -> pb.ListFeedsResponse:
         """The feeds, each with its state."""
-        return pb.ListFeedsResponse(feeds=translate.feed_messages(self._feeds, self._views.feed_states(), self._views.book.brought()))
+        views = self._views
+        return pb.ListFeedsResponse(feeds=translate.feed_messages(self._feeds, views.feed_states(), views.book.brought()))
+
+    async def RebuildViews(self, request: pb.RebuildViewsRequest, context: Context) -> pb.RebuildViewsResponse:
+        """Everything anew from the topics."""
+        done = await self._library.rebuild()
+        return pb.RebuildViewsResponse(articles=done.articles, indexed=done.indexed, feeds=done.feeds, seconds=done.seconds)
