@@ -117,10 +117,10 @@ async def _run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycl
     _watch_signals(lifecycle)
     _log.info("starting", pid=os.getpid())
     crashed = await _run_main(lifecycle, main)
-    watchdog = _start_watchdog(process)
+    # Never called off: the loop's own end, after this function, waits for every task, and one of them may ignore its cancellation.
+    _start_watchdog(process)
     drained = await _drain(lifecycle)
     ops.stop()
-    watchdog.cancel()
     code = 0 if drained and not crashed and lifecycle.failure is None else 1
     _log.info("stopped", exit_code=code)
     return code
@@ -174,7 +174,7 @@ def _on_signal(lifecycle: Lifecycle, signum: signal.Signals) -> None:
     lifecycle.stop()
 
 
-def _start_watchdog(process: str) -> threading.Timer:
+def _start_watchdog(process: str) -> None:
     def give_up() -> None:
         sys.stderr.write(f"{process}: the drain hangs, ending the process\n")
         sys.stderr.flush()
@@ -183,4 +183,3 @@ def _start_watchdog(process: str) -> threading.Timer:
     timer = threading.Timer(DRAIN_SECONDS - _MAIN_SECONDS + _WATCHDOG_EXTRA_SECONDS, give_up)
     timer.daemon = True
     timer.start()
-    return timer

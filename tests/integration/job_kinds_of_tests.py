@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any, cast
 
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
@@ -47,7 +48,7 @@ KINDS = {kind.name: kind for kind in (LIGHT, HEAVY, BRIEF, BRIEF_HEAVY, SCARCE)}
 def request(**wishes: object) -> Struct:
     """What a job shall do: `log` a path, `seconds`, `steps`, `fail` a word, `until` an attempt, `memory` in MiB, `stubborn`."""
     message = Struct()
-    message.update(wishes)
+    message.update(cast(Any, wishes))
     return message
 
 
@@ -87,7 +88,7 @@ def _answer(context: JobContext, request: Struct) -> Struct:
 async def light(message: Message, context: JobContext) -> Message:
     """Does what the request asks for, on the loop."""
     assert isinstance(message, Struct)
-    wishes = dict(message)
+    wishes: dict[str, Any] = dict(message)
     path = str(wishes.get("log", ""))
     _note(context, path, "start")
     if context.job.attempt < float(wishes.get("until", 1e9)):
@@ -113,7 +114,7 @@ async def _pause(seconds: float, *, stubborn: bool) -> None:
 def heavy(message: Message, context: JobContext) -> Message:
     """Does what the request asks for, and computes meanwhile."""
     assert isinstance(message, Struct)
-    wishes = dict(message)
+    wishes: dict[str, Any] = dict(message)
     path = str(wishes.get("log", ""))
     _note(context, path, "start")
     if context.job.attempt < float(wishes.get("until", 1e9)):
