@@ -42,9 +42,16 @@ class JobsStack:
         self.workers.append(worker)
         return worker
 
+    def restart_service(self) -> None:
+        """SIGKILL, and a new start."""
+        self.service.kill()
+        self.service = Process(["services.reports"], self.home / "reports.log", self.service.metrics_port, self.env)
+
     def kill_valkey(self) -> None:
         """SIGKILL, in the middle of whatever it does, and a new start on the same folder."""
-        victims = [process for process in psutil.process_iter(["cmdline"]) if str(self.home / "valkey-home" / "valkey") in (process.info["cmdline"] or [])]
+        # Valkey writes its title over its command line, but works in its folder.
+        folder = str(self.home / "valkey-home" / "valkey")
+        victims = [process for process in psutil.Process().children() if process.cwd() == folder]
         assert len(victims) == 1, victims
         victims[0].send_signal(signal.SIGKILL)
         victims[0].wait(20)
@@ -74,7 +81,7 @@ def jobs_stack(home: Path, kinds_module: str) -> Iterator[JobsStack]:
             service.wait_ready()
             yield stack
         finally:
-            for process in (*stack.workers, service):
+            for process in (*stack.workers, stack.service):
                 process.end()
 
 
