@@ -101,10 +101,10 @@ def _interval(outcome: model.HorizonOutcome) -> Markup:
     if outcome.hit_rate is None or outcome.hit_low is None or outcome.hit_high is None:
         return Markup("")
     low, high, rate = (wording.on_scale(value) * 100 for value in (outcome.hit_low, outcome.hit_high, outcome.hit_rate))
-    base = "" if outcome.base_rate is None else f'<rect class="bs" x="{wording.on_scale(outcome.base_rate) * 100:.0f}%" y="2" width="2" height="12"/>'
-    line = f'<rect class="iv" x="{low:.0f}%" y="5" width="{high - low:.0f}%" height="6"/>'
-    dot = f'<circle class="ht" cx="{rate:.0f}%" cy="8" r="3.5"/>'
-    return Markup(f'<svg class="in" aria-hidden="true"><rect class="tr" y="7.5" width="100%" height="1"/>{base}{line}{dot}</svg>')
+    base = "" if outcome.base_rate is None else f'<rect class="bs" x="{wording.on_scale(outcome.base_rate) * 100:.0f}%" y="2"/>'
+    line = f'<rect class="iv" x="{low:.0f}%" y="5" width="{high - low:.0f}%"/>'
+    dot = f'<circle class="ht" cx="{rate:.0f}%" cy="8" r="4"/>'
+    return Markup(f'<svg class="in" aria-hidden="true">{line}{base}{dot}</svg>')
 
 
 def _anchor(symbol: str) -> str:

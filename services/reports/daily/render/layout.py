@@ -21,6 +21,8 @@ class Piece:
     title: str = ""
     """For the reader's table of contents; empty: not in it."""
     level: int = 0
+    air: float = 0.0
+    """Part of the height that only keeps it apart from what is above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Sheet:
     at: float = TOP
 
     def put(self, piece: Piece) -> None:
-        """Below what is there."""
+        """Below what is there; nothing needs air above it at a sheet's upper end."""
+        if not self.placed:
+            self.at -= piece.air
         self.placed.append((self.at, piece))
         self.at += piece.height
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.resources import as_file, files
 from io import BytesIO
 
+from reportlab import rl_config
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase import pdfmetrics
@@ -178,6 +179,8 @@ class Paper:
 
     def __init__(self, title: str, subject: str) -> None:
         register_fonts()
+        # Streams as they are: as ASCII they are a quarter longer and take a fifth of the time.
+        rl_config.useA85 = 0
         self._file = BytesIO()
         self._canvas = Canvas(self._file, pagesize=A4, invariant=1, pageCompression=1, lang="en")
         self._canvas.setTitle(title)

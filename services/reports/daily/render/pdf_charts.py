@@ -47,7 +47,7 @@ def draw_chart(paper: Paper, drawing: Drawing, box: Box) -> None:
     for shape in drawing.shapes:
         _draw_shape(paper, shape, frame, drawing)
     for mark in drawing.marks:
-        size = 4.4 if mark.strong else 2.8
+        size = 5.2 if mark.strong else 2.8
         paper.triangle(frame.x(mark.x), HEIGHT - frame.y(mark.y), mark.direction, size, mark.direction if mark.strong else f"{mark.direction}-pale")
     for label in drawing.labels:
         base = HEIGHT - frame.y(label.y)

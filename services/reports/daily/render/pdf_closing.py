@@ -8,7 +8,7 @@ from functools import partial
 from services.reports.daily import model
 from services.reports.daily.render import formats, wording
 from services.reports.daily.render.layout import Group, Piece, rows_of
-from services.reports.daily.render.paper import BODY, LEFT, MEDIUM, RIGHT, SMALL, STRONG, Box, Paper, Type, fit, wrap
+from services.reports.daily.render.paper import BODY, LEFT, MEDIUM, RIGHT, SMALL, STRONG, SUBHEADING, Box, Paper, Type, fit, wrap
 from services.reports.daily.render.pdf_parts import ROW, Cell, Column, gap, heading, labelled_bar, paragraph, put_row, subheading, table_heading, tiles
 
 _SEVERITY = {"critical": "bad", "warning": "warn"}
@@ -20,16 +20,16 @@ _PROCESSES = (
     Column("Up for", LEFT + 400, LEFT + 460, True),
     Column("Answered in", LEFT + 464, RIGHT, True),
 )
-_COUNTERS = (Column("", LEFT, LEFT + 260), Column("", LEFT + 264, LEFT + 400), Column("", LEFT + 404, RIGHT, True))
-_WORD = 110.0
+_HALF = (RIGHT - LEFT - 24) / 2
+_WORD = 124.0
 
 
 def alert_groups(alerts: Sequence[model.AlertRow], clock: formats.Clock) -> list[Group]:
     """What operation was worried about."""
     if not alerts:
-        return [Group([heading("Alerts"), paragraph("No alert was open, raised or ended.", SMALL)])]
+        return [Group([heading("Alerts"), paragraph("No alert was open, raised or ended.", SMALL)], starts_sheet=True)]
     pieces = [_alert(alert, clock) for alert in alerts]
-    return [Group([heading("Alerts", f"{len(alerts):,}"), pieces[0]]), *(Group([piece]) for piece in pieces[1:])]
+    return [Group([heading("Alerts", f"{len(alerts):,}"), pieces[0]], starts_sheet=True), *(Group([piece]) for piece in pieces[1:])]
 
 
 def _alert(alert: model.AlertRow, clock: formats.Clock) -> Piece:
@@ -56,11 +56,7 @@ def system_groups(system: model.System, clock: formats.Clock) -> list[Group]:
     else:
         groups.append(Group([subheading("Processes"), paragraph("No process could be asked; coverage says why.", SMALL)]))
     groups.append(Group([gap(6), *_latencies(system.latencies)]))
-    for title, counters in (("Failures", system.failures), ("Went through", system.throughput)):
-        nothing = "None counted." if system.processes else "Could not be asked."
-        pieces = [Piece(ROW, partial(_counter, row=row)) for row in counters] or [paragraph(nothing, SMALL)]
-        groups.append(Group([gap(6), subheading(title, "since each process started"), *pieces]))
-    return groups
+    return [*groups, Group([gap(6), _counters(system)])]
 
 
 def _flows(paper: Paper, top: float, *, system: model.System) -> None:
@@ -108,8 +104,21 @@ def _latency(paper: Paper, top: float, *, row: model.LatencyRow, reach: float) -
     labelled_bar(paper, Box(LEFT, top, RIGHT - LEFT, 13), row.name, parts, [*words, Cell(formats.count(row.count))])
 
 
-def _counter(paper: Paper, top: float, *, row: model.CounterRow) -> None:
-    put_row(paper, top, _COUNTERS, (Cell(row.name), Cell(row.process, SMALL), Cell(formats.count(row.value), STRONG)))
+def _counters(system: model.System) -> Piece:
+    """Failures and what went through, beside each other."""
+    return Piece(24 + max(len(system.failures), len(system.throughput), 1) * ROW, partial(_draw_counters, system=system))
+
+
+def _draw_counters(paper: Paper, top: float, *, system: model.System) -> None:
+    nothing = "None counted." if system.processes else "Could not be asked."
+    for left, title, rows in ((LEFT, "Failures", system.failures), (LEFT + _HALF + 24, "Went through", system.throughput)):
+        x = left + paper.text(left, top + 14, title, SUBHEADING)
+        paper.text(x + 6, top + 14, "since each process started", SMALL)
+        columns = (Column("", left, left + 128), Column("", left + 130, left + 200), Column("", left + 202, left + _HALF, True))
+        for index, row in enumerate(rows):
+            put_row(paper, top + 20 + index * ROW, columns, (Cell(row.name), Cell(row.process, SMALL), Cell(formats.count(row.value), STRONG)))
+        if not rows:
+            paper.text(left, top + 29, nothing, SMALL)
 
 
 def reading_group(report: model.DailyReportModel, clock: formats.Clock) -> Group:

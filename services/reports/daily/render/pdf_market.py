@@ -35,7 +35,7 @@ def market_groups(market: model.Market) -> list[Group]:
     rows = max(len(market.up), len(market.down), 1)
     groups.append(Group([Piece(26 + rows * BAR_ROW, partial(_movers, up=market.up, down=market.down))]))
     busiest = [row for row in market.busiest if row.volume_ratio is not None]
-    groups.append(Group([Piece(26 + max(len(busiest), 8, len(types)) * BAR_ROW, partial(_busiest, market=market, rows=busiest, types=types))]))
+    groups.append(Group([Piece(26 + max(len(busiest), len(types), 0 if types else 7) * BAR_ROW, partial(_busiest, market=market, rows=busiest, types=types))]))
     groups.append(Group([*_names("New 52-week highs", market.new_highs), *_names("New 52-week lows", market.new_lows)]))
     return groups
 

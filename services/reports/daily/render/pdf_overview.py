@@ -17,7 +17,12 @@ from services.reports.daily.render.pdf_symbol import anchor_of, draw_interval
 MOST_LISTED = 80
 _TITLE = Type(21, "text", MEDIUM)
 
-_LACKING = (Column("Symbol", LEFT, LEFT + 92), Column("Reason", LEFT + 98, RIGHT - 62), Column("Last bar", RIGHT - 60, RIGHT, True))
+_LACKING = (
+    Column("Symbol", LEFT, LEFT + 92),
+    Column("State", LEFT + 98, LEFT + 142),
+    Column("Reason", LEFT + 146, RIGHT - 62),
+    Column("Last bar", RIGHT - 60, RIGHT, True),
+)
 _SIGNALS = (
     Column("Symbol", LEFT, LEFT + 56),
     Column("Signal", LEFT + 72, LEFT + 178),
@@ -77,12 +82,10 @@ def coverage_groups(report: model.DailyReportModel, sources: list[tuple[str, int
     coverage = report.coverage
     first = [heading("Coverage"), paragraph(wording.headline(coverage), Type(10.5)), Piece(50, partial(_coverage, coverage=coverage))]
     groups = [Group(first)]
-    for state in wording.LACKING:
-        rows = coverage.of(state)
-        if rows:
-            colour = "warn" if state is model.SymbolState.LATE else "bad"
-            head = subheading(str(state).capitalize(), wording.STATES[str(state)], colour)
-            groups += rows_of([head], (Piece(ROW, partial(_lacking, row=row)) for row in rows), table_heading(_LACKING))
+    lacking = [row for state in wording.LACKING for row in coverage.of(state)]
+    if lacking:
+        head = subheading("Not as expected", f"{len(lacking):,}")
+        groups += rows_of([head], (Piece(ROW, partial(_lacking, row=row)) for row in lacking), table_heading(_LACKING))
     groups.append(Group([gap(4), subheading("Who was asked"), *(Piece(ROW, partial(_asked, source=source)) for source in coverage.sources)]))
     said = f"{wording.sources_sentence(sources)} {wording.day_was_chosen(report.meta)}"
     return [*groups, Group([gap(4), paragraph(said, SMALL), gap(6)])]
@@ -104,7 +107,8 @@ def _coverage(paper: Paper, top: float, *, coverage: model.Coverage) -> None:
 
 def _lacking(paper: Paper, top: float, *, row: model.CoverageRow) -> None:
     symbol = f"{formats.ticker(row.symbol)} {formats.venue(row.symbol)}"
-    put_row(paper, top, _LACKING, (Cell(symbol, STRONG), Cell(row.reason), Cell(formats.short_date(row.last_date), SOFT)))
+    state = Cell(str(row.state), Type(8.5, "warn" if row.state is model.SymbolState.LATE else "bad", MEDIUM))
+    put_row(paper, top, _LACKING, (Cell(symbol, STRONG), state, Cell(row.reason), Cell(formats.short_date(row.last_date), SOFT)))
 
 
 def _asked(paper: Paper, top: float, *, source: model.SourceRow) -> None:
@@ -116,7 +120,7 @@ def _asked(paper: Paper, top: float, *, source: model.SourceRow) -> None:
 
 def signal_groups(report: model.DailyReportModel) -> list[Group]:
     """The strongest signals in a list."""
-    head = heading("Signals of the day", f"{len(report.signals):,}, strongest first")
+    head = heading("Signals of the day", f"{len(report.signals):,}, strongest first" if report.signals else "")
     if not report.signals:
         return [Group([head, paragraph("No signal on the day.", SMALL)])]
     shown = report.signals[:MOST_LISTED]
@@ -147,7 +151,7 @@ def _signal(paper: Paper, top: float, *, signal: model.SignalReport) -> None:
 
 def table_groups(report: model.DailyReportModel, pages: dict[str, int]) -> list[Group]:
     """Every symbol with figures, and the page that it is on; `pages` is filled once everything has its place."""
-    head = heading("All symbols", f"{len(report.symbols):,} with figures")
+    head = heading("All symbols", f"{len(report.symbols):,} with figures" if report.symbols else "")
     if not report.symbols:
         return [Group([head, paragraph("No symbol has figures.", SMALL)])]
     rows = (Piece(ROW, partial(_symbol_row, report=item, pages=pages)) for item in report.symbols)
@@ -191,7 +195,7 @@ def _counts(paper: Paper, top: float, report: model.SymbolReport) -> None:
 def news_groups(report: model.DailyReportModel, clock: formats.Clock) -> list[Group]:
     """The newest articles of the day; without any, those before it."""
     items, day = report.news.of_day, report.meta.date
-    head = heading("News of the day", f"{len(items):,}, newest first")
+    head = heading("News of the day", f"{len(items):,}, newest first" if items else "")
     if items:
         pieces = list(news_pieces(items[:MOST_LISTED], clock, day, with_symbols=True))
         groups = [Group([head, pieces[0]]), *(Group([piece]) for piece in pieces[1:])]

@@ -35,17 +35,17 @@ class Column:
 
 def heading(title: str, small: str = "", anchor: str = "") -> Piece:
     """A section's."""
-    return Piece(30, partial(_heading, title=title, small=small), anchor or title.lower(), title, 0)
+    return Piece(38, partial(_heading, title=title, small=small), anchor or title.lower(), title, 0, air=12)
 
 
 def _heading(paper: Paper, top: float, *, title: str, small: str) -> None:
-    x = LEFT + paper.text(LEFT, top + 17, title, HEADING)
-    paper.text(x + 7, top + 17, small, SMALL)
+    x = LEFT + paper.text(LEFT, top + 25, title, HEADING)
+    paper.text(x + 7, top + 25, small, SMALL)
 
 
 def subheading(title: str, small: str = "", colour: str = "text") -> Piece:
     """Within a section."""
-    return Piece(21, partial(_subheading, title=title, small=small, style=Type(SUBHEADING.size, colour, SUBHEADING.font)))
+    return Piece(21, partial(_subheading, title=title, small=small, style=Type(SUBHEADING.size, colour, SUBHEADING.font)), air=4)
 
 
 def _subheading(paper: Paper, top: float, *, title: str, small: str, style: Type) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from services.reports.daily import model
 from services.reports.daily.render import charts, formats, wording
 from services.reports.daily.render.layout import Group, Piece
-from services.reports.daily.render.paper import LEFT, MEDIUM, RIGHT, SMALL, SOFT, STRONG, Box, Paper, Type, fit, wrap
+from services.reports.daily.render.paper import LEFT, MEDIUM, RIGHT, SMALL, STRONG, Box, Paper, Type, fit, wrap
 from services.reports.daily.render.pdf_charts import draw_chart
 from services.reports.daily.render.pdf_news import news_pieces
 
-CHART = Box(LEFT, 0.0, 312.0, 188.0)
+CHART = Box(LEFT, 0.0, 312.0, 196.0)
 #: Left end of the figures beside the chart.
 SIDE = 392.0
 _NAME = Type(13, "text", MEDIUM)
@@ -19,7 +20,8 @@ _CLOSE = Type(12, "text", MEDIUM)
 _LABEL = Type(7.5, "muted")
 _VALUE = Type(7.8, "text")
 _VALUE_STRONG = Type(7.8, "text", MEDIUM)
-_FEW = Type(7.5, "muted")
+_SCOPE = Type(7.5, "soft")
+_AFTER = Type(7.5, "text", MEDIUM)
 _THIRD = (RIGHT - LEFT) / 3
 
 
@@ -30,13 +32,13 @@ def anchor_of(symbol: str) -> str:
 
 def symbol_group(report: model.SymbolReport, clock: formats.Clock, day: str) -> Group:
     """All of a symbol."""
-    head = Piece(26, lambda paper, top: _head(paper, top, report), anchor_of(report.symbol), formats.ticker(report.symbol), 1)
+    head = Piece(26, partial(_head, report=report), anchor_of(report.symbol), formats.ticker(report.symbol), 1)
     notes = list(_notes(report))
-    body = Piece(CHART.height + 18, lambda paper, top: _body(paper, top, report))
+    body = Piece(CHART.height + 18, partial(_body, report=report))
     signals = [_signal(signal, clock, day) for signal in report.signals]
     news = list(news_pieces(report.news, clock, day, with_symbols=False))
     pieces = [head, *notes, body, *(signals or [_line("No signal on the day.")]), *(news or [_line("No news of the day received.")]), Piece(14, _nothing)]
-    again = Piece(16, lambda paper, top: _continued(paper, top, report.symbol))
+    again = Piece(16, partial(_continued, symbol=report.symbol))
     return Group(pieces, again)
 
 
@@ -45,18 +47,18 @@ def _nothing(paper: Paper, top: float) -> None:
 
 
 def _line(text: str) -> Piece:
-    return Piece(11, lambda paper, top: _said(paper, top, text))
+    return Piece(11, partial(_said, text=text))
 
 
-def _said(paper: Paper, top: float, text: str) -> None:
+def _said(paper: Paper, top: float, *, text: str) -> None:
     paper.text(LEFT, top + 8, text, SMALL)
 
 
-def _continued(paper: Paper, top: float, symbol: str) -> None:
+def _continued(paper: Paper, top: float, *, symbol: str) -> None:
     paper.text(LEFT, top + 9, f"{formats.ticker(symbol)}, continued", STRONG)
 
 
-def _head(paper: Paper, top: float, report: model.SymbolReport) -> None:
+def _head(paper: Paper, top: float, *, report: model.SymbolReport) -> None:
     paper.rule(top, "strong")
     base = top + 18
     x = LEFT + paper.text(LEFT, base, fit(formats.ticker(report.symbol), _NAME, 200), _NAME) + 5
@@ -74,15 +76,15 @@ def _notes(report: model.SymbolReport) -> Iterator[Piece]:
     style = Type(7.8, "warn")
     for note in report.notes:
         lines = wrap(note, style, RIGHT - LEFT - 12)
-        yield Piece(len(lines) * 10 + 7, lambda paper, top, lines=lines: _note(paper, top, lines, style))  # type: ignore[misc]
+        yield Piece(len(lines) * 10 + 7, partial(_note, lines=lines, style=style))
 
 
-def _note(paper: Paper, top: float, lines: list[str], style: Type) -> None:
+def _note(paper: Paper, top: float, *, lines: list[str], style: Type) -> None:
     paper.rect(Box(LEFT, top, RIGHT - LEFT, len(lines) * 10 + 4), "warn-ground", 2)
     paper.lines(LEFT + 6, top + 9, lines, style, 10)
 
 
-def _body(paper: Paper, top: float, report: model.SymbolReport) -> None:
+def _body(paper: Paper, top: float, *, report: model.SymbolReport) -> None:
     draw_chart(paper, charts.symbol_chart(report.chart, report.symbol), Box(CHART.x, top + 2, CHART.width, CHART.height))
     at = _sessions(paper, top + 8, report)
     for label, value, more in _figures(report):
@@ -114,7 +116,7 @@ def _sessions(paper: Paper, base: float, report: model.SymbolReport) -> float:
 def _figures(report: model.SymbolReport) -> Iterator[tuple[str, str, str]]:
     extremes, indicators = report.extremes, report.indicators
     weeks = "52-week" if extremes.weeks_52_complete else "< 52-week"
-    for label, item in ((f"{weeks} high", extremes.high_52w), (f"{weeks} low", extremes.low_52w), ("Record high", extremes.high_ever)):
+    for label, item in ((f"{weeks} high", extremes.high_52w), (f"{weeks} low", extremes.low_52w), ("Highest on record", extremes.high_ever)):
         yield label, formats.price(item.price), f"{_when(item)}  {formats.percent(item.distance, 1)}"
     yield "Gap at the open", formats.percent(report.gap), ""
     yield "ATR 14", formats.price(indicators.get("atr_14")), f"{formats.share(report.atr_fraction, 1)} of close"
@@ -130,24 +132,22 @@ def _when(item: model.Extreme) -> str:
 
 
 def _signal(signal: model.SignalReport, clock: formats.Clock, day: str) -> Piece:
-    columns = [wrap(wording.outcome(item), _FEW, _THIRD - 12, 2) for item in signal.outcomes.horizons]
-    height = 24 + 11 + max((len(lines) for lines in columns), default=0) * 9 + 7
-    return Piece(height, lambda paper, top: _draw_signal(paper, top, signal, columns, f"{clock.minute(signal.ts_close, day)}"))
+    return Piece(50, partial(_draw_signal, signal=signal, at=clock.minute(signal.ts_close, day)))
 
 
-def _draw_signal(paper: Paper, top: float, signal: model.SignalReport, columns: list[list[str]], at: str) -> None:
+def _draw_signal(paper: Paper, top: float, *, signal: model.SignalReport, at: str) -> None:
     paper.triangle(LEFT + 3.5, top + (2.5 if signal.direction == model.Direction.UP else 9), str(signal.direction), 6.2)
     x = LEFT + 11 + paper.text(LEFT + 11, top + 9, signal.title, STRONG) + 6
     said = f"at {formats.price(signal.price)}, {at}, strength {formats.share(signal.strength)}. {signal.meaning}"
     paper.text(x, top + 9, fit(said, SMALL, RIGHT - x), SMALL)
     few = wording.own_is_too_few(signal)
     scope = formats.outcome_scope(signal) + (f" ({few})" if few else "")
-    paper.text(LEFT + 11, top + 19, fit(scope, SOFT, RIGHT - LEFT - 11), Type(7.5, "soft"))
-    for index, (item, lines) in enumerate(zip(signal.outcomes.horizons, columns, strict=True)):
+    paper.text(LEFT + 11, top + 19, fit(scope, _SCOPE, RIGHT - LEFT - 11), _SCOPE)
+    for index, item in enumerate(signal.outcomes.horizons):
         left = LEFT + 11 + index * (_THIRD - 3)
-        paper.text(left, top + 31, f"after {wording.sessions(item.sessions)}", Type(7.5, "text", MEDIUM))
+        paper.text(left, top + 31, f"after {wording.sessions(item.sessions)}", _AFTER)
         draw_interval(paper, Box(left + 70, top + 25, 78, 8), item)
-        paper.lines(left, top + 40, lines, _FEW, 9)
+        paper.text(left, top + 40, fit(item.text, SMALL, _THIRD - 8), SMALL)
 
 
 def draw_interval(paper: Paper, box: Box, item: model.HorizonOutcome) -> None:

@@ -6,7 +6,7 @@ Strokes are one path for each tone, with relative whole numbers, so that a chart
 from __future__ import annotations
 
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -17,29 +17,28 @@ _CLASSES = {"up": "u", "down": "d", "wick": "w", "body": "b", "volume": "v", "co
 
 def chart_svg(drawing: Drawing) -> str:
     """The whole chart as markup; colours and stroke widths are the page's style sheet's."""
-    plot = (
-        f'<svg class="pl" viewBox="0 0 {drawing.width} {drawing.height}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{''.join(_shape(shape, drawing) for shape in drawing.shapes)}</svg>"
-    )
+    plot = f'<svg class="pl" viewBox="0 0 {drawing.width} {drawing.height}" preserveAspectRatio="none" aria-hidden="true">{_shapes(drawing)}</svg>'
     over = "".join(_label(label, drawing) for label in drawing.labels) + "".join(_mark(mark, drawing) for mark in drawing.marks)
     return f'{plot}<svg class="ax" role="img" aria-label="{escape(drawing.title)}">{over}</svg>'
 
 
 def spark_svg(drawing: Drawing) -> str:
     """One line without labels."""
-    return (
-        f'<svg class="sp" viewBox="0 0 {drawing.width} {drawing.height}" preserveAspectRatio="none" aria-hidden="true">'
-        f"{''.join(_shape(shape, drawing) for shape in drawing.shapes)}</svg>"
-    )
+    return f'<svg class="sp" viewBox="0 0 {drawing.width} {drawing.height}" preserveAspectRatio="none" aria-hidden="true">{_shapes(drawing)}</svg>'
 
 
 def _class(tone: str) -> str:
     return " ".join(_CLASSES.get(word, word) for word in tone.split())
 
 
-def _shape(shape: Bars | Line | Area | Rule, drawing: Drawing) -> str:
-    path = _path(shape, drawing)
-    return f'<path class="{_class(shape.tone)}" d="{path}"/>' if path else ""
+def _shapes(drawing: Drawing) -> str:
+    """One path for each tone, neighbours of a tone together."""
+    out: list[str] = []
+    for tone, shapes in groupby(drawing.shapes, key=lambda shape: shape.tone):
+        path = "".join(_path(shape, drawing) for shape in shapes)
+        if path:
+            out.append(f'<path class="{_class(tone)}" d="{path}"/>')
+    return "".join(out)
 
 
 def _path(shape: Bars | Line | Area | Rule, drawing: Drawing) -> str:
@@ -58,7 +57,7 @@ def _strokes(x: list[int], top: list[int], bottom: list[int]) -> str:
     """Each stroke begins where it lies from the end of the one before."""
     across, down, out = 0, 0, []
     for at, first, last in zip(x, top, bottom, strict=True):
-        out.append(f"m{at - across} {first - down}v{last - first}")
+        out.append(f"{'M' if not out else 'm'}{at - across} {first - down}v{last - first}")
         across, down = at, last
     return "".join(out).replace(" -", "-")
 
@@ -81,7 +80,7 @@ def _run(x: list[int], y: list[int]) -> str:
 
 
 def _percent(value: int, whole: int) -> str:
-    return f"{value / whole * 100:.2f}".rstrip("0").rstrip(".") + "%"
+    return f"{value / whole * 100:.1f}".removesuffix(".0") + "%"
 
 
 def _label(label: Label, drawing: Drawing) -> str:
@@ -89,7 +88,7 @@ def _label(label: Label, drawing: Drawing) -> str:
     text = escape(label.text)
     tone = f" {label.tone}" if label.tone else ""
     if label.place == "right":
-        return f'<text class="r{tone}" x="100%" y="{y}" dx="6" dy=".34em">{text}</text>'
+        return f'<text class="r{tone}" x="100%" y="{y}" dx="6">{text}</text>'
     if label.place == "below":
         return f'<text class="m{tone}" x="{x}" y="100%" dy="1.25em">{text}</text>'
     return f'<text class="i{tone}" x="{x}" y="{y}" dx="1">{text}</text>'

@@ -55,7 +55,8 @@ def headline(coverage: model.Coverage) -> str:
     if coverage.arrived == coverage.expected:
         return f"All {coverage.expected:,} expected symbols have a bar of the day."
     lacking = [f"{number:,} {word}" for number, word in ((coverage.late, "late"), (coverage.missing, "missing"), (coverage.failed, "failed")) if number]
-    return f"{coverage.arrived:,} of {coverage.expected:,} expected symbols have a bar of the day; {' and '.join(lacking)}."
+    listed = " and ".join([", ".join(lacking[:-1]), lacking[-1]]) if len(lacking) > 1 else lacking[0]
+    return f"{coverage.arrived:,} of {coverage.expected:,} expected symbols have a bar of the day; {listed}."
 
 
 def sources_sentence(counts: list[tuple[str, int]]) -> str:
@@ -118,7 +119,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Gap", "open against the close of the session before"),
     ("Volume ratio", "the day's volume by the average of the 20 sessions before it, the day not included"),
     ("From 52-week high", "close against the highest price of the last 52 weeks; a series that is younger says so"),
-    ("Highest on record", "highest price since the day named beside it: the records' first, or the one after a suspected split"),
+    ("High since, highest on record", "highest price since the first day on record, or since the one after a suspected split"),
     ("Suspected split", "an open that stands to the close before as one whole number to another; prices before it cannot be compared and are left out"),
     ("ATR 14", "average true range of 14 sessions, Wilder's: how far the price usually moves in a session"),
     ("RSI 14", "relative strength of 14 sessions, Wilder's, 0 to 100; over 70 is called overbought, under 30 oversold"),
