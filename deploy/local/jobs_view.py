@@ -144,7 +144,9 @@ def _how_far(job: Job) -> str:
     return " ".join(part for part in (count_of(job), left_of(job), job.get("progress", {}).get("message", "")) if part)
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
+    if name.endswith("_bytes"):
+        return f"{int(str(value)) / 2**20:.1f} MiB"
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -10,6 +10,8 @@ PROCESSES = [
     "services.prices.worker",
     "services.analysis.worker",
     "services.prices.feeds.wiring",
+    "services.reports.wiring",
+    "services.reports.worker",
     "gateway.wiring",
 ]
 HEAVY = ["pandas", "exchange_calendars", "matplotlib", "scipy"]

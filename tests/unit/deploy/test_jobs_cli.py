@@ -32,6 +32,7 @@ def operation(state: str = "RUNNING", **changes: Any) -> dict[str, Any]:
         "started_at": "2026-01-05T00:00:01Z",
         "estimated_end_at": "2026-01-05T00:01:00Z",
         "owner": "cli",
+        "peak_memory_bytes": "154075136",
         "request": {"date": "2013-03-01"},
     }
     return {"name": "operations/ab12", "metadata": metadata | changes}
@@ -166,7 +167,7 @@ def test_a_list_has_a_row_for_each() -> None:
 
 def test_details_name_every_field_and_the_outcome() -> None:
     text = shown(details(FAILED))
-    for words in ("priority", "low", "120/500 symbols", "created at", '{"date": "2013-03-01"}', "no bars for 2013-03-02"):
+    for words in ("priority", "low", "120/500 symbols", "created at", "146.9 MiB", '{"date": "2013-03-01"}', "no bars for 2013-03-02"):
         assert words in text
 
 
