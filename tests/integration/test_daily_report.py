@@ -5,120 +5,54 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pytest
 from signalbox.events.v1 import alert_pb2
 from signalbox.reports.v1 import reports_service_pb2 as pb
 
-from deploy.local.ports import free_ports
 from services.reports.daily.archive import archive_in
 from services.reports.daily.compute import compute
 from services.reports.daily.delivery import deliver
 from services.reports.daily.handler import make_report
 from services.reports.daily.model import DailyReportModel, SymbolState
-from services.reports.daily.recorded import BarsRecord, read_input
+from services.reports.daily.recorded import read_input
 from services.reports.daily.settings import DailyReportSettings
 from services.runtime.clock import SystemClock
-from services.runtime.columns import BarColumns, InstrumentRef, encode_bars
 from services.runtime.errors import Unavailable
 from services.runtime.headers import record_headers
 from services.runtime.jobs import Job, JobState, Priority
 from services.runtime.kafka import make_producer
-from services.runtime.kafka_admin import ensure_topics
-from services.runtime.partitions import partition_of
 from services.runtime.settings import load_settings
 from services.runtime.testing.job_queue import MemoryContext
-from services.runtime.topics import ALERTS, BARS
-from tests.processes import Process
+from services.runtime.topics import ALERTS
 from tests.report_samples import model_of, real_input
-from tests.servers import new_broker
+from tests.report_stack import report_stack
 
-PARTITIONS = 2
 PLAIN = (pb.REPORT_FORMAT_JSON, pb.REPORT_FORMAT_PARQUET)
-#: Of the file's prices; GOOG has some of a hundredth of a cent.
-DIGITS = 4
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, valkey: str) -> Iterator[Path]:
-    """Broker, prices and analysis with the recorded stocks and minutes of ES; what they are told is in the environment."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The recorded stocks and minutes of ES; where everything is stands in the environment."""
     folder = tmp_path_factory.mktemp("report-stack")
-    ports = free_ports(6)
-    with new_broker(folder / "kafka") as broker, pytest.MonkeyPatch.context() as patch:
-        ensure_topics(broker.bootstrap, PARTITIONS)
-        publish(broker.bootstrap)
-        environment = {
-            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
-            "REDIS_URL": valkey,
-            "SIGNALBOX_HOME": str(folder),
-            "SIGNALBOX_PARTITIONS": str(PARTITIONS),
-            "SIGNALBOX_PRICES_PORT": str(ports[0]),
-            "SIGNALBOX_PRICES_ADDRESS": f"127.0.0.1:{ports[0]}",
-            "SIGNALBOX_PRICES_METRICS_PORT": str(ports[1]),
-            "SIGNALBOX_ANALYSIS_PORT": str(ports[2]),
-            "SIGNALBOX_ANALYSIS_ADDRESS": f"127.0.0.1:{ports[2]}",
-            "SIGNALBOX_ANALYSIS_METRICS_PORT": str(ports[3]),
-            # Nobody listens there.
-            "SIGNALBOX_NEWS_ADDRESS": f"127.0.0.1:{ports[4]}",
-            "SIGNALBOX_GATEWAY_ADDRESS": f"127.0.0.1:{ports[4]}",
-            "SIGNALBOX_GATEWAY_METRICS_PORT": str(ports[4]),
-            "SIGNALBOX_PRICES_WORKER_METRICS_PORT": "0",
-            "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT": "0",
-        }
+    with report_stack(folder, real_input(extra=()).symbols, minutes_of="ES.XCME") as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        processes = [Process([f"services.{name}"], folder / f"{name}.log", ports[at], environment) for name, at in (("prices", 1), ("analysis", 3))]
-        try:
-            for process in processes:
-                process.wait_ready()
-            yield folder
-        finally:
-            for process in processes:
-                process.kill()
+        publish_alert(environment["KAFKA_BOOTSTRAP_SERVERS"])
+        yield folder
 
 
-def publish(bootstrap: str) -> None:
+def publish_alert(bootstrap: str) -> None:
+    """And a record that is none."""
     producer = make_producer(bootstrap)
-    for item in real_input(extra=()).symbols:
-        for begin in range(0, len(item.bars), 1000):
-            send(producer, item.symbol, columns_of(item.symbol, item.bars, slice(begin, begin + 1000), 86_400))
-    minutes = real_input(extra=()).symbols[0].bars.until(5)
-    send(producer, "ES.XCME", columns_of("ES.XCME", replace(minutes, ts_close=minutes.ts_open + 60 * 10**9), slice(None), 60))
     alert = alert_pb2.Alert(key="schedule/x/failing", severity="warning", title="x failed", source="test", ts_since=1, ts_event=2)
     headers: list[tuple[str, str | bytes | None]] = [*record_headers(ALERTS.message, "test")]
     producer.produce(ALERTS.name, alert.SerializeToString(), key=alert.key, headers=headers)
     producer.produce(ALERTS.name, b"\xff", key="bad", headers=headers)
     assert producer.flush(20) == 0
-
-
-def send(producer: object, symbol: str, columns: BarColumns) -> None:
-    headers: list[tuple[str, str | bytes | None]] = [*record_headers(BARS.message, "test")]
-    producer.produce(BARS.name, encode_bars(columns), partition=partition_of(symbol, PARTITIONS), headers=headers)  # type: ignore[attr-defined]
-
-
-def columns_of(symbol: str, bars: BarsRecord, cut: slice, interval: int) -> BarColumns:
-    count = len(bars.ts_open[cut])
-    fixed = {name: np.round(getattr(bars, name)[cut] * 10**DIGITS).astype(np.int64) for name in ("open", "high", "low", "close")}
-    return BarColumns(
-        instruments=(InstrumentRef(symbol, DIGITS, 0),),
-        instrument=np.zeros(count, np.uint32),
-        interval=np.full(count, interval, np.uint32),
-        ts_open=bars.ts_open[cut],
-        ts_close=bars.ts_close[cut],
-        **fixed,
-        volume=bars.volume[cut].astype(np.int64),
-        vwap=np.full(count, -1, np.int64),
-        trade_count=np.full(count, -1, np.int64),
-        revision=np.zeros(count, np.uint32),
-        source_kind=bars.source_kind[cut].astype(np.int32),
-        replay_shift=np.zeros(count, np.int64),
-        ts_recv=np.empty(0, np.int64),
-    )
 
 
 def context() -> MemoryContext:

@@ -33,6 +33,10 @@ T = TypeVar("T")
 #: Told how far collecting is, 0 to 1, and what it does.
 Told = Callable[[float, str], None]
 
+#: Bars of one symbol at most, as many as the analysis service answers for: 20 years.
+_MOST_BARS = 5_000
+#: Bars of all symbols together at most: what bounds the memory of a report of many symbols, at about 150 bytes each.
+_ALL_BARS = 5_000_000
 #: Collecting is so far when all bars are there.
 _BARS_PART, _ANALYSIS_PART = 0.5, 0.45
 
@@ -86,27 +90,32 @@ async def _bars(wanted: Wanted, expected: Sequence[str], known: Mapping[str, boo
     end_ns = (day_number(wanted.date) + 1) * DAY_NS if wanted.date else None
     daily = [symbol for symbol in expected if known.get(symbol)]
     found = {symbol: _Found(no_bars()) for symbol in expected}
-    found |= await _bars_of(daily, end_ns, sources, parallel=parallel, told=told)
+    most = _most_bars(len(daily))
+    found |= await _bars_of(daily, end_ns, sources, most=most, parallel=parallel, told=told)
     if not wanted.date:
         day = _newest_day(found)
         behind = [symbol for symbol in daily if len(found[symbol].bars) and int(session_days(found[symbol].bars.ts_close[-1:])[0]) < day]
-        found |= await _bars_of(behind, None, sources, parallel=parallel, told=lambda *_: None)
+        found |= await _bars_of(behind, None, sources, most=most, parallel=parallel, told=lambda *_: None)
     return found
 
 
-async def _bars_of(symbols: Sequence[str], end_ns: int | None, sources: Sources, *, parallel: int, told: Told) -> dict[str, _Found]:
+async def _bars_of(symbols: Sequence[str], end_ns: int | None, sources: Sources, *, most: int, parallel: int, told: Told) -> dict[str, _Found]:
     turns, found = asyncio.Semaphore(parallel), dict[str, _Found]()
 
     async def ask(symbol: str) -> None:
         async with turns:
             try:
-                found[symbol] = _Found(await sources.prices.daily_bars(symbol, end_ns))
+                found[symbol] = _Found(await sources.prices.daily_bars(symbol, end_ns, most))
             except SignalboxError as error:
                 found[symbol] = _Found(no_bars(), f"prices: {error}")
         told(_BARS_PART * len(found) / len(symbols), f"reading bars of {symbol}")
 
     await asyncio.gather(*(ask(symbol) for symbol in symbols))
     return found
+
+
+def _most_bars(symbols: int) -> int:
+    return min(_MOST_BARS, _ALL_BARS // max(1, symbols))
 
 
 def _newest_day(found: Mapping[str, _Found]) -> int:
@@ -126,7 +135,7 @@ async def _analyses(found: Mapping[str, _Found], sources: Sources, day: int, tol
     answers: dict[str, AnalysisRecord | Failure] = {}
     problem = ""
     try:
-        async for symbol, answer in sources.analyses.analyses(symbols, (day + 1) * DAY_NS):
+        async for symbol, answer in sources.analyses.analyses(symbols, (day + 1) * DAY_NS, _most_bars(len(symbols))):
             answers[symbol] = answer
             told(_BARS_PART + _ANALYSIS_PART * len(answers) / len(symbols), f"analysing {symbol}")
     except SignalboxError as error:

@@ -15,7 +15,7 @@ class AnalysisRecord:
     """Indicators and signals of one symbol's daily bars."""
 
     ts_open: IntArray
-    """Of the bars that it holds values of; shape (n,), UTC nanoseconds."""
+    """Of the last bars, those that it holds values of; shape (n,), UTC nanoseconds."""
     indicators: Mapping[str, FloatArray]
     """By recorded.INDICATORS; shape (n,) each."""
     signal_opens: IntArray
@@ -40,8 +40,8 @@ class Prices(Protocol):
     async def symbols(self) -> Mapping[str, bool]:
         """Every symbol that has bars of any kind, and whether it has daily ones."""
 
-    async def daily_bars(self, symbol: str, end_ns: int | None) -> BarsRecord:
-        """The last daily bars that open before a time (None: all), oldest first; none when there are none. Raises Unavailable."""
+    async def daily_bars(self, symbol: str, end_ns: int | None, most: int) -> BarsRecord:
+        """The last `most` daily bars that open before a time (None: all), oldest first; none when there are none. Raises Unavailable."""
 
     async def last_trades(self, symbols: Sequence[str]) -> Mapping[str, int]:
         """Time of the last trade of those symbols that have one, UTC nanoseconds."""
@@ -50,8 +50,8 @@ class Prices(Protocol):
 class Analyses(Protocol):
     """Indicators and signals."""
 
-    def analyses(self, symbols: Sequence[str], end_ns: int) -> AsyncIterator[tuple[str, AnalysisRecord | Failure]]:
-        """Of the daily bars that open before a time, each when it is done. Raises Unavailable when the service goes away."""
+    def analyses(self, symbols: Sequence[str], end_ns: int, most: int) -> AsyncIterator[tuple[str, AnalysisRecord | Failure]]:
+        """Of the last `most` daily bars that open before a time, each when it is done. Raises Unavailable when the service goes away."""
 
 
 class Newsroom(Protocol):

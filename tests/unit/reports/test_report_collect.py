@@ -46,7 +46,8 @@ class Services:
         self._check("prices")
         return {**dict.fromkeys(NAMES, True), **dict.fromkeys(self.without_daily, False)}
 
-    async def daily_bars(self, symbol: str, end_ns: int | None) -> BarsRecord:
+    async def daily_bars(self, symbol: str, end_ns: int | None, most: int) -> BarsRecord:
+        assert most == 5_000
         if symbol in self.broken_prices:
             raise Unavailable("prices", "DEADLINE_EXCEEDED: too slow")
         bars = RECORDS[symbol].bars
@@ -59,7 +60,7 @@ class Services:
         self._check("trades")
         return {symbol: self.trades[symbol] for symbol in symbols if symbol in self.trades}
 
-    async def analyses(self, symbols: Sequence[str], end_ns: int) -> AsyncIterator[tuple[str, AnalysisRecord | Failure]]:
+    async def analyses(self, symbols: Sequence[str], end_ns: int, most: int) -> AsyncIterator[tuple[str, AnalysisRecord | Failure]]:
         self._check("analysis")
         for symbol in symbols:
             if symbol in self.broken_analysis:

@@ -18,8 +18,6 @@ from services.runtime.errors import InvalidArgument
 _NS = 10**9
 _PAGE = 5_000
 _MAX_PRICES = 1_000
-#: As many as the analysis service answers for.
-MAX_BARS = 5_000
 
 
 class PricesOverGrpc:
@@ -43,9 +41,9 @@ class PricesOverGrpc:
             if not token:
                 return found
 
-    async def daily_bars(self, symbol: str, end_ns: int | None) -> BarsRecord:
+    async def daily_bars(self, symbol: str, end_ns: int | None, most: int) -> BarsRecord:
         """As the port says. Raises InvalidArgument, Unavailable."""
-        request = pb.StreamBarsRequest(symbol=symbol, interval=market_pb2.INTERVAL_1D, last=MAX_BARS)
+        request = pb.StreamBarsRequest(symbol=symbol, interval=market_pb2.INTERVAL_1D, last=most)
         if end_ns is not None:
             request.end.CopyFrom(Timestamp(seconds=end_ns // _NS, nanos=end_ns % _NS))
         rows: list[market_pb2.Bar] = []
