@@ -16,6 +16,7 @@ from services.news.errors import FeedAway, FeedProblem, FeedRefused
 from services.news.feeds.feed import Feed
 from services.news.fetch.fetcher import Answer, Fetcher, FetchLimits, Unchanged, open_session
 from services.runtime.clock import SystemClock
+from services.runtime.topics import NEWS_FEEDS
 from tests.integration.nasty_feed_server import GOOD, NastyServer, nasty_process, nasty_server
 from tests.unit.news.crawl_parts import Desk, NoJob
 
@@ -198,6 +199,18 @@ async def test_a_crawl_over_everything_at_once() -> None:
     assert {f"https://example.com/news/{number}" for number in range(10)} | {"https://example.com/only-a-link", ""} <= urls
     assert sum(not article.published_ns for article in desk.articles) == 3
     assert len({article.key for article in desk.articles}) == len(desk.articles)
+
+
+async def test_a_slow_host_delays_no_other(server: NastyServer) -> None:
+    limits = replace(LIMITS, read_s=10.0, whole_s=3.0)
+    async with nasty_server() as other, open_session("", "1", limits) as session:
+        feeds = [Feed(name=f"silent{number}", adapter="rss", url=server.url("silent"), interval_s=300.0) for number in range(2)]
+        feeds += [Feed(name=f"good{number}", adapter="rss", url=other.url("good"), interval_s=300.0) for number in range(10)]
+        desk = Desk(*feeds)
+        crawl = Crawl(feeds, desk.room, source=Fetcher(session, limits), publisher=desk.broker, clock=SystemClock())
+        await crawl.run(pb.CrawlRequest(), NoJob())
+    in_order = [record.key for record in desk.broker.of(NEWS_FEEDS.name)]
+    assert in_order == [f"good{number}".encode() for number in range(10)] + [b"silent0", b"silent1"]
 
 
 def feed_named(feeds: list[Feed], name: str) -> Feed:
