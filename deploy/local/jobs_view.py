@@ -125,16 +125,17 @@ def details(operation: dict[str, Any]) -> Table:
     table = Table(box=None, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = {name: _text(value) for name, value in job.items() if name not in {"@type", "state", "progress", "priority"}}
-    rows = {
-        "id": rows.pop("id"),
+    first = {
+        "id": job["id"],
+        "kind": job["kind"],
         "state": state_of(job),
         "priority": str(job["priority"]).removeprefix("JOB_PRIORITY_").lower(),
         "progress": _how_far(job),
-    } | rows
-    for name, value in rows.items():
+    }
+    rest = {name: _text(name, value) for name, value in job.items() if name not in {"@type", *first}}
+    for name, value in (first | rest).items():
         if value:
-            table.add_row(name.replace("_", " "), Text(value))
+            table.add_row(name.removesuffix("_bytes").replace("_", " "), Text(value))
     if operation.get("done"):
         table.add_row("outcome", Text(outcome(operation)))
     return table
