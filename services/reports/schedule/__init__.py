@@ -1,0 +1,1 @@
+"""Recurring jobs: what is to run when, who starts it, and what became of it."""
