@@ -27,8 +27,8 @@ _MAX_PROLOG = 64 << 10
 #: The end of the bytes in which the root's end tag is looked for.
 _TAIL = 4 << 10
 
-MAX_ITEMS = 20_000
-"""Items of one answer; real feeds hold hundreds at most."""
+MAX_ITEMS = 50_000
+"""Items of one answer; real feeds hold hundreds at most, and of real items 5 MiB hold fewer."""
 
 
 @dataclass(slots=True)
