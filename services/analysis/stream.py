@@ -17,11 +17,11 @@ from services.analysis.signal_wire import encode_signals
 from services.analysis.signals import RULES, Signal
 from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, decode_bars, encode_bars, encode_indicators
 from services.runtime.errors import BadRecord
-from services.runtime.headers import read_headers
-from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.stream.records import InputRecord, Output, derived_headers, header
 from services.runtime.telemetry import annotate, recorded_span
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
 
+_SCHEMA = BARS.message.encode()
 #: Looked up once: finding a labelled counter takes longer than counting.
 _BARS_TAKEN = tuple(metrics.BARS_TAKEN.labels(interval) for interval in INTERVALS)
 _SIGNALS = tuple(metrics.SIGNALS.labels(rule.type) for rule in RULES)
@@ -124,9 +124,9 @@ def _add(counters: tuple[Counter, ...], counts: list[int]) -> None:
 
 
 def _check_schema(record: InputRecord) -> None:
-    schema = read_headers(record.headers).schema
-    if schema != BARS.message:
-        raise BadRecord(f"schema: expected {BARS.message}, was {schema!r}")
+    schema = header(record.headers, "schema")
+    if schema != _SCHEMA:
+        raise BadRecord(f"schema: expected {BARS.message}, was {schema.decode('utf-8', 'replace')!r}")
 
 
 def _decode(record: InputRecord) -> BarColumns:

@@ -63,48 +63,63 @@ class OutputBatch:
 
 
 class OutputProducer:
-    """A confluent-kafka producer polled on the loop's thread. Callbacks run in `poll`, so nothing here is locked."""
+    """Producers of confluent-kafka polled on the loop's thread. Callbacks run in `poll`, so nothing here is locked.
 
-    def __init__(self, producer: KafkaProducer, fail: Callable[[BaseException], None], max_outstanding: int) -> None:
+    producer: of what must not wait: what is shown live, checkpoints, dead letters. patient: of the outputs of records, which may wait some milliseconds
+    for company, because each request costs the broker more than what is in it; the same one by default. Between the two there is no order.
+    """
+
+    def __init__(self, producer: KafkaProducer, fail: Callable[[BaseException], None], max_outstanding: int, patient: KafkaProducer | None = None) -> None:
         self._producer = producer
+        self._patient = producer if patient is None else patient
+        self._both = (producer,) if patient is None else (producer, patient)
         self._fail = fail
         self._max_outstanding = max_outstanding
 
     @property
     def crowded(self) -> bool:
         """Whether so many outputs wait for the broker that no further record should be processed now."""
-        return len(self._producer) >= self._max_outstanding
+        return sum(map(len, self._both)) >= self._max_outstanding
 
     def new_batch(self) -> OutputBatch:
         """For the outputs of a partition from now to its next checkpoint."""
         return OutputBatch(self._fail)
 
-    def send(self, output: Output, batch: OutputBatch) -> None:
+    def send(self, output: Output, batch: OutputBatch, *, live: bool = False) -> None:
         """Hand an output over. Raises DeliveryFailed when the queue stays full for 30 s, KafkaException when the client refuses it."""
-        self.produce(output.topic, partition=output.partition, key=output.key, value=output.value, headers=output.headers, batch=batch)
+        topic, partition, key, value, headers = output
+        self._produce(self._producer if live else self._patient, topic, partition, key, value, headers, batch)
 
     def produce(self, topic: str, *, partition: int, key: bytes | None, value: bytes, headers: RecordHeaders, batch: OutputBatch) -> None:
         """As `send`, for records that are no outputs of a processor."""
+        self._produce(self._producer, topic, partition, key, value, headers, batch)
+
+    @staticmethod
+    def _produce(  # noqa: PLR0917 - called for each output: keywords would cost as much as the rest
+        producer: KafkaProducer, topic: str, partition: int, key: bytes | None, value: bytes, headers: RecordHeaders, batch: OutputBatch
+    ) -> None:
         try:
-            self._producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
+            producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
         except BufferError:
             # Records are taken in only while there is room for their outputs, so this is a single record with very many of them.
-            self._make_room(topic, partition)
-            self._producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
+            _make_room(producer, topic, partition)
+            producer.produce(topic, partition=partition, key=key, value=value, headers=headers, on_delivery=batch.on_delivery)
         batch.pending += 1
-
-    def _make_room(self, topic: str, partition: int) -> None:
-        waiting = len(self._producer)
-        for _ in range(int(_ROOM_SECONDS * 10)):
-            self._producer.poll(0.1)
-            if len(self._producer) < waiting:
-                return
-        raise DeliveryFailed(topic, partition, f"the queue was full for {_ROOM_SECONDS:g} s")
 
     def poll(self) -> None:
         """Run the callbacks that are due; never waits."""
-        self._producer.poll(0)
+        for producer in self._both:
+            producer.poll(0)
 
     def flush(self, seconds: float) -> int:
-        """Wait for the broker, at most `seconds`; returns how many outputs it still does not have. Blocks the thread."""
-        return self._producer.flush(seconds)
+        """Wait for the broker, at most `seconds` for each producer; returns how many outputs it still does not have. Blocks the thread."""
+        return sum(producer.flush(seconds) for producer in self._both)
+
+
+def _make_room(producer: KafkaProducer, topic: str, partition: int) -> None:
+    waiting = len(producer)
+    for _ in range(int(_ROOM_SECONDS * 10)):
+        producer.poll(0.1)
+        if len(producer) < waiting:
+            return
+    raise DeliveryFailed(topic, partition, f"the queue was full for {_ROOM_SECONDS:g} s")

@@ -17,6 +17,7 @@ from services.runtime.stream.errors import OffsetGap, RecordFailed
 from services.runtime.stream.offsets import Extent
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.records import InputRecord, Output, Processor
+from services.runtime.wire import Memory
 
 #: Called with a record that cannot be used and why, before it is passed over.
 BuryRecord = Callable[[InputRecord, str, "PartitionPipeline"], None]
@@ -68,6 +69,7 @@ class PartitionPipeline:
         self._events: deque[tuple[int, int, Event | None]] = deque()
         labels = (topic, str(partition))
         self._records = metrics.RECORDS.labels(*labels)
+        self._sent = Memory(metrics.OUTPUTS.labels)
         self._position_gauge = metrics.POSITION.labels(*labels)
         self._checkpoint_gauge = metrics.CHECKPOINT_OFFSET.labels(*labels)
         self._lag_gauge = metrics.LAG.labels(*labels)
@@ -107,9 +109,9 @@ class PartitionPipeline:
         except Exception as error:
             raise RecordFailed(record.topic, record.partition, record.offset, error) from error
 
-    def _send(self, output: Output) -> None:
-        self._outputs.send(output, self._batch)
-        metrics.OUTPUTS.labels(output.topic).inc()
+    def _send(self, output: Output, *, live: bool = False) -> None:
+        self._outputs.send(output, self._batch, live=live)
+        self._sent[output.topic].inc()
 
     def produce(self, topic: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> None:
         """Write a record that is no output (a dead letter); the next checkpoint waits for it all the same."""
@@ -119,7 +121,7 @@ class PartitionPipeline:
         """Let the processor publish what is conflated. Nothing after the partition was dropped."""
         if not self.dropped:
             for output in self._processor.live(now_ns):
-                self._send(output)
+                self._send(output, live=True)
 
     @property
     def has_news(self) -> bool:

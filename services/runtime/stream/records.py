@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from services.runtime.headers import read_headers, record_headers
+from services.runtime.wire import Memory
 
 
 class Output(NamedTuple):
@@ -62,10 +63,31 @@ def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tu
 
     schema: full message name. part: tells apart several outputs of one schema from one record.
     """
-    ce_id = f"{record.topic}/{record.partition}/{record.offset}/{schema.rpartition('.')[2]}"
-    return record_headers(
-        schema,
-        f"{ce_id}/{part}" if part else ce_id,
-        read_headers(record.headers).traceparent,
-        (record.topic, record.partition, record.offset),
-    )
+    full, name = _SCHEMAS[schema]
+    ce_id = f"{record.topic}/{record.partition}/{record.offset}/{name}"
+    trace = header(record.headers, "traceparent")
+    if not trace.isascii():
+        trace = trace.decode("utf-8", "replace").encode()
+    # As record_headers makes them.
+    return [
+        ("schema", full),
+        ("ce_type", full),
+        ("ce_id", f"{ce_id}/{part}".encode() if part else ce_id.encode()),
+        *((("traceparent", trace),) if trace else ()),
+        ("src_topic", record.topic.encode()),
+        ("src_partition", b"%d" % record.partition),
+        ("src_offset", b"%d" % record.offset),
+    ]
+
+
+def header(headers: list[tuple[str, bytes]], name: str) -> bytes:
+    """The value of a header, the last one of this name; empty when there is none."""
+    found = b""
+    for key, value in headers:
+        if key == name:
+            found = value or b""
+    return found
+
+
+#: Of each schema the header's value and the name that is part of ids.
+_SCHEMAS: Memory[str, tuple[bytes, str]] = Memory(lambda schema: (read_headers(record_headers(schema, "")).schema.encode(), schema.rpartition(".")[2]))

@@ -55,3 +55,17 @@ def test_a_queue_that_stays_full_ends_the_process() -> None:
 
 async def test_a_batch_without_outputs_is_acknowledged() -> None:
     await OutputProducer(FakeProducer(), no_failure, 1).new_batch().acknowledged()
+
+
+def test_what_is_live_goes_out_by_itself() -> None:
+    hurried, patient = FakeProducer(), FakeProducer()
+    outputs = OutputProducer(hurried, no_failure, 3, patient)
+    batch = outputs.new_batch()
+    outputs.send(OUTPUT, batch)
+    outputs.send(OUTPUT._replace(topic="live"), batch, live=True)
+    outputs.produce("checkpoints", partition=0, key=None, value=b"", headers=[], batch=batch)
+    assert outputs.crowded
+    for producer in (hurried, patient):
+        producer.deliver()
+    assert ([sent.topic for sent in hurried.delivered], [sent.topic for sent in patient.delivered]) == (["live", "checkpoints"], ["out"])
+    assert (batch.pending, outputs.crowded) == (0, False)

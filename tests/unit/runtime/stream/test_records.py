@@ -1,5 +1,7 @@
-from services.runtime.headers import read_headers
-from services.runtime.stream.records import InputRecord, derived_headers
+import pytest
+
+from services.runtime.headers import read_headers, record_headers
+from services.runtime.stream.records import InputRecord, derived_headers, header
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -23,3 +25,15 @@ def test_the_same_record_gives_the_same_headers() -> None:
     record = InputRecord("in", 0, 1, b"", [])
     assert derived_headers(record, "signalbox.events.v1.BarBatch") == derived_headers(record, "signalbox.events.v1.BarBatch")
     assert read_headers(derived_headers(record, "signalbox.events.v1.BarBatch")).traceparent is None
+
+
+@pytest.mark.parametrize("trace", [b"", TRACE.encode(), b"\xff\xfe", b"caf\xc3\xa9"])
+def test_the_headers_are_those_that_record_headers_makes(trace: bytes) -> None:
+    record = InputRecord("in", 3, 12, b"", [("traceparent", b"an earlier one"), ("other", b"1"), ("traceparent", trace)])
+    expected = record_headers("signalbox.events.v1.BarBatch", "in/3/12/BarBatch/7", read_headers(record.headers).traceparent, ("in", 3, 12))
+    assert derived_headers(record, "signalbox.events.v1.BarBatch", "7") == expected
+
+
+def test_the_last_header_of_a_name_counts() -> None:
+    assert header([("a", b"1"), ("b", b"2"), ("a", b"3")], "a") == b"3"
+    assert header([], "a") == b""
