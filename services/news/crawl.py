@@ -161,7 +161,7 @@ class Crawl:
         metrics.ATTEMPTS.labels(feed.name, "failed").inc()
         metrics.REFUSED.labels(problem.reason).inc()
         _log.warning("feed not read", feed=feed.name, reason=problem.reason, detail=problem.detail, failures=state.failures + 1)
-        await self._publish_state(after_failure(state, feed, self._clock.now_ns(), problem, self._uniform))
+        await self._publish_state(after_failure(state, self._clock.now_ns(), problem, self._uniform))
 
     async def _publish_news(self, feed: Feed, reading: Reading, now_ns: int) -> int:
         """Publishes what is new; returns how much. One feed at a time, so that each knows what the others brought."""

@@ -11,7 +11,7 @@ from services.news.domain import RULE_FEED, Article, SymbolLink
 from services.news.feeds.feed import Feed
 from services.news.parsing import FeedItem
 
-#: About 0.5 KB each. A feed repeats items of days, at most weeks: months of many feeds fit.
+#: About 0.4 KB each. A feed repeats items of days, at most weeks: months of many feeds fit.
 MOST_KNOWN = 200_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -26,9 +27,11 @@ from services.runtime.job_kinds import NEWS_CRAWL
 from services.runtime.job_queue import run_job_worker
 from services.runtime.jobs import JobContext, JobHandler
 from services.runtime.kafka import BrokerCheck, KafkaPublisher, make_producer
+from services.runtime.kafka_admin import ensure_topics
 from services.runtime.lifecycle import Lifecycle, run
+from services.runtime.memory import register_memory_metrics
 from services.runtime.settings import EXIT_WRONG_SETTINGS, load_settings
-from services.runtime.topics import ARTICLES
+from services.runtime.topics import ARTICLES, NEWS_FEEDS
 
 #: The job is tried again when Kafka takes no records for this long; it has 300 s.
 _DELIVERY_TIMEOUT_MS = 30_000
@@ -51,7 +54,9 @@ def main() -> None:
 
 async def serve(settings: NewsWorkerSettings, feeds: Sequence[Feed], lifecycle: Lifecycle) -> None:
     """Learns what is known from the topics, then runs the jobs of news.crawl."""
+    register_memory_metrics()
     clock, bootstrap = SystemClock(), settings.kafka_bootstrap_servers
+    await asyncio.to_thread(ensure_topics, bootstrap, settings.partitions, (ARTICLES, NEWS_FEEDS))
     room = Newsroom(ArticleEnricher())
     follower = TopicFollower(bootstrap, room, clock, lifecycle.fail)
     lifecycle.ops.add_ready_check("topics", follower.reader.check_ready)

@@ -24,7 +24,7 @@ class NewsWorkerSettings(JobWorkerSettings):
     """Seconds to connect to a feed's server."""
     read_timeout_s: float = Field(15.0, validation_alias="SIGNALBOX_NEWS_READ_TIMEOUT_S", gt=0, le=120)
     """Seconds that a feed's server may send nothing."""
-    feed_timeout_s: float = Field(45.0, validation_alias="SIGNALBOX_NEWS_FEED_TIMEOUT_S", gt=0, le=200)
+    feed_timeout_s: float = Field(45.0, validation_alias="SIGNALBOX_NEWS_FEED_TIMEOUT_S", gt=0, le=90)
     """Seconds for everything about one feed."""
     max_body_bytes: int = Field(5 << 20, validation_alias="SIGNALBOX_NEWS_MAX_BODY_BYTES", ge=1 << 10, le=64 << 20)
     """Bytes of a feed's answer, unpacked; a larger one is refused."""

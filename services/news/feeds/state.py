@@ -13,8 +13,8 @@ from services.news.feeds.config import LEAST_INTERVAL_S
 from services.news.feeds.feed import Feed
 
 _NS = 10**9
-#: A failing feed is asked again after a minute, then ever later, up to six hours.
-_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 60.0, 6 * 3_600.0
+#: A failing feed is asked again after five to ten minutes, then ever later, up to six hours.
+_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 2 * LEAST_INTERVAL_S, 6 * 3_600.0
 #: A crawl that runs once an hour must find a feed of one hour due, although the one before took a moment.
 _EARLY = 0.95
 _MAX_ERROR_CHARS = 500
@@ -49,7 +49,7 @@ def after_answer(
     )
 
 
-def after_failure(state: FeedState, feed: Feed, now_ns: int, problem: FeedProblem, uniform: Uniform = random.uniform) -> FeedState:
+def after_failure(state: FeedState, now_ns: int, problem: FeedProblem, uniform: Uniform = random.uniform) -> FeedState:
     """After a failure: it is tried again later and later, with jitter, and never before the server allows it."""
     backoff_s = min(_MOST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(state.failures, _MOST_DOUBLINGS))
     # Half of it is certain: a server in trouble is not helped by a draw near nothing.
@@ -61,7 +61,7 @@ def after_failure(state: FeedState, feed: Feed, now_ns: int, problem: FeedProble
         error=str(problem)[:_MAX_ERROR_CHARS],
         failing_since_ns=state.failing_since_ns or now_ns,
         failures=state.failures + 1,
-        next_ns=max(now_ns + int(max(wait_s, 0.0 if feed.is_recorded else LEAST_INTERVAL_S) * _NS), hold_ns),
+        next_ns=max(now_ns + int(wait_s * _NS), hold_ns),
         hold_ns=hold_ns,
         refused=_counted(state, {problem.reason: 1}),
     )
