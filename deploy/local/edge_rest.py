@@ -8,10 +8,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from deploy.local.errors import StackError, Unreachable
+from deploy.local.settings import StackSettings
 
 #: Seconds for one answer; longer than any wait that is asked for.
 _TIMEOUT_SECONDS = 30.0
@@ -19,6 +21,24 @@ _TIMEOUT_SECONDS = 30.0
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 30.0, 0.5
 #: What the edge says while a service behind it starts again.
 _AWAY = frozenset({502, 503, 504})
+
+
+def edge() -> EdgeRest:
+    """The edge that the environment names. Raises SettingError."""
+    return EdgeRest(f"http://127.0.0.1:{StackSettings.from_environment().ports['edge']}")
+
+
+@contextmanager
+def failures(as_json: bool) -> Iterator[None]:
+    """As that of the command line, also for an answer that is not as it should be."""
+    # Only here: the command line brings in the commands.
+    from deploy.local.cli import failures as told
+
+    with told(as_json):
+        try:
+            yield
+        except KeyError as error:
+            raise StackError(f"the edge answered without {error}", "is it of another version?") from error
 
 
 class EdgeRest:

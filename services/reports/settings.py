@@ -1,5 +1,7 @@
 """Settings of the gRPC service and of the worker of reports."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from services.runtime.job_queue import JobWorkerSettings
@@ -15,6 +17,8 @@ class ReportsSettings(RuntimeSettings):
     """Port of /metrics, /healthz and /readyz."""
     job_kinds_modules: str = Field("", validation_alias="SIGNALBOX_JOB_KINDS_MODULE", pattern=r"^([A-Za-z_][\w.]*(,[A-Za-z_][\w.]*)*)?$")
     """Python modules with kinds of jobs of your own, separated by commas: each holds JOB_KINDS, a sequence of JobKind. Their workers name the same kinds."""
+    schedule: Path | None = Field(None, validation_alias="SIGNALBOX_SCHEDULE")
+    """File of the recurring jobs, as the scheduler has it."""
     results_indexed: int = Field(100_000, validation_alias="SIGNALBOX_REPORTS_RESULTS_INDEXED", ge=1_000, le=10_000_000)
     """Finished jobs that can be asked for after the queue has forgotten them, the newest; about 250 bytes of memory each."""
 

@@ -52,7 +52,7 @@ class Wanted:
     time_zone: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Found:
     """What prices said of a symbol."""
 

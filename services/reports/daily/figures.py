@@ -23,7 +23,7 @@ _LONGEST_AVERAGE = 200
 _SOURCES = {1: "live", 2: "replay", 3: "synthetic"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SymbolSeries:
     """A symbol's record with what is worked out of it once."""
 

@@ -153,7 +153,7 @@ class Mover:
     """Volume by its average of the 20 sessions before."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Histogram:
     """Counts between edges; below the first and above the last edge counts into the outermost."""
 
@@ -163,7 +163,7 @@ class Histogram:
     """Shape (n,)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MarketHistory:
     """Breadth of the last sessions over the report's symbols, oldest first; shape (n,) each."""
 
@@ -177,7 +177,7 @@ class MarketHistory:
     """Of the closes against their previous ones, fraction."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Market:
     """The overview."""
 
@@ -339,7 +339,7 @@ class Marker:
     is_of_day: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ChartSeries:
     """The last sessions, oldest first, at most CHART_SESSIONS; shape (n,) each, indicators NaN while they warm up."""
 
@@ -401,7 +401,7 @@ class News:
     """The newest at all, newest first, at most 20: what was known when the input was recorded."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SymbolReport:
     """One symbol that has figures."""
 
@@ -512,7 +512,7 @@ class System:
     """Totals of what went through."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DailyReportModel:
     """The report."""
 

@@ -22,7 +22,7 @@ _Z = 1.959963984540054
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PastReturns:
     """One symbol's returns after its signals, and how often its price rose and fell at all; horizons in the order of HORIZONS."""
 

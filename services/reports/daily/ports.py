@@ -10,7 +10,7 @@ from services.reports.daily.model import AlertRow, FloatArray, IntArray, NewsIte
 from services.reports.daily.recorded import BarsRecord, MetricSample, SystemRecord
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AnalysisRecord:
     """Indicators and signals of one symbol's daily bars."""
 

@@ -48,7 +48,7 @@ _SIGNAL_COLUMNS = ("row", "type", "strength")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BarsRecord:
     """Daily bars of one symbol, oldest first; shape (n,) each. Times in UTC nanoseconds."""
 
@@ -72,7 +72,7 @@ class BarsRecord:
         return BarsRecord(*(getattr(self, name)[:stop] for name in _BAR_COLUMNS))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SignalsRecord:
     """Signals of one symbol, in the order of their bars; shape (m,) each."""
 
@@ -102,7 +102,7 @@ SIGNAL_TYPES: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SymbolRecord:
     """What the services gave for one expected symbol."""
 
@@ -173,7 +173,7 @@ class InputHead:
     """Filled when it is written."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ReportInput:
     """The input."""
 

@@ -227,7 +227,7 @@ def _edge_text(edge: float, *, is_ratio: bool) -> str:
     if is_ratio:
         return f"{edge:g}×"
     rounded = round(edge * 100, 2) or 0.0
-    return f"{'+' if rounded > 0 else ''}{rounded:g} %".replace("-", "\u2212")
+    return f"{'+' if rounded > 0 else ''}{rounded:g}%".replace("-", "\u2212")
 
 
 def breadth_history(history: MarketHistory) -> Drawing:
@@ -259,7 +259,7 @@ def averages_history(history: MarketHistory) -> Drawing:
         Line(x, pane.floats(history.above_sma_200), "sma200"),
         Line(x, pane.floats(history.above_sma_50), "sma50"),
     )
-    labels = [Label(0, pane.unit(level), f"{level * 100:.0f} %", "right") for level in (0.0, 0.5, 1.0)]
+    labels = [Label(0, pane.unit(level), f"{level * 100:.0f}%", "right") for level in (0.0, 0.5, 1.0)]
     width = len(history.dates) * UNITS_PER_SLOT
     return Drawing(width, height, shapes, (*labels, *_history_dates(history.dates, height)), (), "Share of symbols above their averages")
 

@@ -39,6 +39,11 @@ def price(value: float | None) -> str:
     return _minus(f"{value:,.{decimals_of(value)}f}")
 
 
+def distance(value: float | None, like: float) -> str:
+    """How far prices reach, with the digits of a price as large as `like`."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:,.{decimals_of(like)}f}"
+
+
 def signed_price(value: float | None, like: float) -> str:
     """A difference of prices, `+1.25`, with the digits of a price as large as `like`."""
     if value is None or not math.isfinite(value):
@@ -47,19 +52,19 @@ def signed_price(value: float | None, like: float) -> str:
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """A change, with its sign: `+1.25 %`."""
+    """A change, with its sign: `+1.25%`."""
     if fraction is None or not math.isfinite(fraction):
         return NONE
     rounded = round(fraction * 100, digits)
     sign = "" if rounded == 0 else "+" if rounded > 0 else MINUS
-    return f"{sign}{abs(rounded):,.{digits}f}{SPACE}%"
+    return f"{sign}{abs(rounded):,.{digits}f}%"
 
 
 def share(fraction: float | None, digits: int = 0) -> str:
-    """A part of a whole, without a sign: `58 %`."""
+    """A part of a whole, without a sign: `58%`."""
     if fraction is None or not math.isfinite(fraction):
         return NONE
-    return f"{fraction * 100:.{digits}f}{SPACE}%"
+    return f"{fraction * 100:.{digits}f}%"
 
 
 def ratio(value: float | None) -> str:

@@ -12,7 +12,7 @@ from services.reports.daily.render.pdf_closing import alert_groups, reading_grou
 from services.reports.daily.render.pdf_market import market_groups
 from services.reports.daily.render.pdf_overview import coverage_groups, news_groups, signal_groups, table_groups, title_group
 from services.reports.daily.render.pdf_parts import heading
-from services.reports.daily.render.pdf_symbol import symbol_group
+from services.reports.daily.render.pdf_symbol import Silence, symbol_group
 
 
 def render_pdf(report: model.DailyReportModel) -> bytes:
@@ -36,7 +36,8 @@ def render_pdf(report: model.DailyReportModel) -> bytes:
 
 def _groups(report: model.DailyReportModel, clock: formats.Clock, sources: list[tuple[str, int]], pages: dict[str, int]) -> Sequence[Group]:
     day = report.meta.date
-    symbols = [symbol_group(item, clock, day) for item in report.symbols]
+    silence = Silence(wording.silent(report.coverage, "analysis"), wording.silent(report.coverage, "news"))
+    symbols = [symbol_group(item, clock, day, silence) for item in report.symbols]
     if symbols:
         symbols[0] = Group([heading("Symbols"), *symbols[0].pieces], symbols[0].repeat, starts_sheet=True)
     return [
@@ -47,7 +48,7 @@ def _groups(report: model.DailyReportModel, clock: formats.Clock, sources: list[
         *table_groups(report, pages),
         *news_groups(report, clock),
         *symbols,
-        *alert_groups(report.alerts, clock),
+        *alert_groups(report, clock),
         *system_groups(report.system, clock),
         reading_group(report, clock),
     ]

@@ -24,10 +24,12 @@ _HALF = (RIGHT - LEFT - 24) / 2
 _WORD = 124.0
 
 
-def alert_groups(alerts: Sequence[model.AlertRow], clock: formats.Clock) -> list[Group]:
+def alert_groups(report: model.DailyReportModel, clock: formats.Clock) -> list[Group]:
     """What operation was worried about."""
+    alerts = report.alerts
     if not alerts:
-        return [Group([heading("Alerts"), paragraph("No alert was open, raised or ended.", SMALL)], starts_sheet=True)]
+        nothing = wording.silent(report.coverage, "alerts") or "No alert was open, raised or ended."
+        return [Group([heading("Alerts"), paragraph(nothing, SMALL)], starts_sheet=True)]
     pieces = [_alert(alert, clock) for alert in alerts]
     return [Group([heading("Alerts", f"{len(alerts):,}"), pieces[0]], starts_sheet=True), *(Group([piece]) for piece in pieces[1:])]
 

@@ -122,7 +122,7 @@ def signal_groups(report: model.DailyReportModel) -> list[Group]:
     """The strongest signals in a list."""
     head = heading("Signals of the day", f"{len(report.signals):,}, strongest first" if report.signals else "")
     if not report.signals:
-        return [Group([head, paragraph("No signal on the day.", SMALL)])]
+        return [Group([head, paragraph(wording.silent(report.coverage, "analysis") or "No signal on the day.", SMALL)])]
     shown = report.signals[:MOST_LISTED]
     after = f", {wording.sessions(model.HORIZONS[1])} on"
     columns = (*_SIGNALS[:-1], Column(_SIGNALS[-1].title + after, _SIGNALS[-1].left, RIGHT))
@@ -201,7 +201,7 @@ def news_groups(report: model.DailyReportModel, clock: formats.Clock) -> list[Gr
         groups = [Group([head, pieces[0]]), *(Group([piece]) for piece in pieces[1:])]
         left_out = len(items) - len(pieces)
         return [*groups, Group([paragraph(f"and {left_out:,} older ones, in the HTML", SMALL)])] if left_out else groups
-    groups = [Group([head, paragraph("No article was published or received on the day.", SMALL)])]
+    groups = [Group([head, paragraph(wording.silent(report.coverage, "news") or "No article was published or received on the day.", SMALL)])]
     earlier = list(news_pieces(report.news.latest, clock, day, with_symbols=True))
     if earlier:
         groups.append(Group([subheading("The newest before it"), earlier[0]]))

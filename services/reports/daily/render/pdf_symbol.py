@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from services.reports.daily import model
@@ -25,19 +26,34 @@ _AFTER = Type(7.5, "text", MEDIUM)
 _THIRD = (RIGHT - LEFT) / 3
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why services gave nothing; empty where they answered."""
+
+    analysis: str
+    news: str
+
+
 def anchor_of(symbol: str) -> str:
     """Where links to a symbol lead."""
     return f"symbol {symbol}"
 
 
-def symbol_group(report: model.SymbolReport, clock: formats.Clock, day: str) -> Group:
+def symbol_group(report: model.SymbolReport, clock: formats.Clock, day: str, silence: Silence) -> Group:
     """All of a symbol."""
     head = Piece(26, partial(_head, report=report), anchor_of(report.symbol), formats.ticker(report.symbol), 1)
     notes = list(_notes(report))
     body = Piece(CHART.height + 18, partial(_body, report=report))
     signals = [_signal(signal, clock, day) for signal in report.signals]
     news = list(news_pieces(report.news, clock, day, with_symbols=False))
-    pieces = [head, *notes, body, *(signals or [_line("No signal on the day.")]), *(news or [_line("No news of the day received.")]), Piece(14, _nothing)]
+    pieces = [
+        head,
+        *notes,
+        body,
+        *(signals or [_line(silence.analysis or "No signal on the day.")]),
+        *(news or [_line(silence.news or "No news of the day received.")]),
+        Piece(14, _nothing),
+    ]
     again = Piece(16, partial(_continued, symbol=report.symbol))
     return Group(pieces, again)
 
@@ -116,10 +132,10 @@ def _sessions(paper: Paper, base: float, report: model.SymbolReport) -> float:
 def _figures(report: model.SymbolReport) -> Iterator[tuple[str, str, str]]:
     extremes, indicators = report.extremes, report.indicators
     weeks = "52-week" if extremes.weeks_52_complete else "< 52-week"
-    for label, item in ((f"{weeks} high", extremes.high_52w), (f"{weeks} low", extremes.low_52w), ("Highest on record", extremes.high_ever)):
+    for label, item in ((f"{weeks} high", extremes.high_52w), (f"{weeks} low", extremes.low_52w), ("Record high", extremes.high_ever)):
         yield label, formats.price(item.price), f"{_when(item)}  {formats.percent(item.distance, 1)}"
     yield "Gap at the open", formats.percent(report.gap), ""
-    yield "ATR 14", formats.price(indicators.get("atr_14")), f"{formats.share(report.atr_fraction, 1)} of close"
+    yield "ATR 14", formats.distance(indicators.get("atr_14"), report.last.close), f"{formats.share(report.atr_fraction, 1)} of close"
     yield "Volume ratio", formats.ratio(report.volume_ratio), f"of {formats.count(report.volume_average_20)}"
     yield "RSI 14", formats.number(indicators.get("rsi_14")), ""
     for period in (20, 50, 200):

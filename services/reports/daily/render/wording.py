@@ -59,6 +59,11 @@ def headline(coverage: model.Coverage) -> str:
     return f"{coverage.arrived:,} of {coverage.expected:,} expected symbols have a bar of the day; {listed}."
 
 
+def silent(coverage: model.Coverage, source: str) -> str:
+    """Why a service gave nothing; empty if it answered. Without this, what could not be asked would read like "there is none"."""
+    return next((f"{row.name} gave nothing: {row.detail}" for row in coverage.sources if row.name == source and not row.ok), "")
+
+
 def sources_sentence(counts: list[tuple[str, int]]) -> str:
     """Where the figures come from."""
     parts = [f"{number:,} {'symbol is' if number == 1 else 'symbols are'} {source_word(source)} ({source_meaning(source)})" for source, number in counts]
@@ -119,7 +124,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Gap", "open against the close of the session before"),
     ("Volume ratio", "the day's volume by the average of the 20 sessions before it, the day not included"),
     ("From 52-week high", "close against the highest price of the last 52 weeks; a series that is younger says so"),
-    ("High since, highest on record", "highest price since the first day on record, or since the one after a suspected split"),
+    ("Record high", "highest price since the day named beside it: the first on record, or the one after a suspected split"),
     ("Suspected split", "an open that stands to the close before as one whole number to another; prices before it cannot be compared and are left out"),
     ("ATR 14", "average true range of 14 sessions, Wilder's: how far the price usually moves in a session"),
     ("RSI 14", "relative strength of 14 sessions, Wilder's, 0 to 100; over 70 is called overbought, under 30 oversold"),
@@ -129,7 +134,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "What such signals did",
         "how often, so many sessions after an earlier signal of the type, the close had moved the way the signal points; "
-        "the picture goes from 20 to 80 %: a dot, Wilson's interval at 95 % around it, and an upright stroke at what all sessions of the same symbols hit "
+        "the picture goes from 20 to 80%: a dot, Wilson's interval at 95% around it, and an upright stroke at what all sessions of the same symbols hit "
         "without any signal. "
         f"With fewer than {model.MIN_SAMPLE} earlier signals nothing is said but how many there were",
     ),
