@@ -35,7 +35,7 @@ from services.runtime.jobs import JobContext, JobHandler
 from services.runtime.settings import load_settings
 
 #: Shares of the whole at which the parts end; of 500 symbols, about.
-_COLLECTED, _COMPUTED = 0.5, 0.55
+_COLLECTED, _COMPUTED = 0.45, 0.5
 
 
 def daily_report_handler() -> JobHandler:

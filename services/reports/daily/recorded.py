@@ -175,7 +175,7 @@ class InputHead:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ReportInput:
-    """The input."""
+    """The input. Without a repr, as what it consists of: asyncio.run makes that of a coroutine's result, which took 8 s for the arrays of 500 symbols."""
 
     head: InputHead
     symbols: tuple[SymbolRecord, ...]
