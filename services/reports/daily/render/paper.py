@@ -183,6 +183,8 @@ class Paper:
         rl_config.useA85 = 0
         self._file = BytesIO()
         self._canvas = Canvas(self._file, pagesize=A4, invariant=1, pageCompression=1, lang="en")
+        self.places: frozenset[str] = frozenset()
+        """Anchors that the document will have; set before anything is drawn."""
         self._canvas.setTitle(title)
         self._canvas.setSubject(subject)
         self._canvas.setAuthor("Signalbox")
@@ -288,8 +290,9 @@ class Paper:
         self._canvas.addOutlineEntry(printable(title, MEDIUM), name, level, closed=level > 0)
 
     def link(self, name: str, box: Box) -> None:
-        """Makes a box lead to an anchor."""
-        self._canvas.linkRect("", name, _corners(box), Border="[0 0 0]")
+        """Makes a box lead to an anchor; to none that there is not, which would be an error of the whole document."""
+        if name in self.places:
+            self._canvas.linkRect("", name, _corners(box), Border="[0 0 0]")
 
     def web_link(self, address: str, box: Box) -> None:
         """Makes a box lead to an address of the web."""

@@ -27,6 +27,7 @@ def render_pdf(report: model.DailyReportModel) -> bytes:
     paper = Paper(f"{wording.TITLE}, {report.meta.date}", f"{report.meta.id}, version {report.meta.version}")
     sheets = arrange(_groups(report, clock, sources, pages))
     pages.update(sheet_numbers(sheets))
+    paper.places = frozenset(pages)
     for number, sheet in enumerate(sheets, start=1):
         _draw(paper, sheet)
         _footer(paper, report, sources, f"{number} / {len(sheets)}")

@@ -55,7 +55,8 @@ def _path(shape: Bars | Line | Area | Rule, drawing: Drawing) -> str:
 
 def _strokes(x: list[int], top: list[int], bottom: list[int]) -> str:
     """Each stroke begins where it lies from the end of the one before."""
-    across, down, out = 0, 0, []
+    across, down = 0, 0
+    out: list[str] = []
     for at, first, last in zip(x, top, bottom, strict=True):
         out.append(f"{'M' if not out else 'm'}{at - across} {first - down}v{last - first}")
         across, down = at, last
