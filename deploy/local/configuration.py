@@ -21,6 +21,13 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     ("feeds", "services.prices.feeds.settings:FeedsSettings"),
     ("analysis", "services.analysis.settings:AnalysisSettings"),
     ("analysis-worker", "services.analysis.settings:AnalysisWorkerSettings"),
+    ("Workers of jobs", "services.runtime.job_queue.settings:JobWorkerSettings"),
+    ("news", "services.news.settings:NewsSettings"),
+    ("news-worker", "services.news.worker_settings:NewsWorkerSettings"),
+    ("reports", "services.reports.settings:ReportsSettings"),
+    ("reports-worker", "services.reports.settings:ReportsWorkerSettings"),
+    ("Daily report", "services.reports.daily.settings:DailyReportSettings"),
+    ("scheduler", "services.reports.schedule.settings:SchedulerSettings"),
     ("gateway", "gateway.settings:GatewaySettings"),
     ("Envoy", "gateway.edge.settings:EdgeSettings"),
 )

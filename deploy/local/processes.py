@@ -70,12 +70,21 @@ def stack_phases(settings: StackSettings) -> list[Phase]:
         _python(settings, env, "prices-worker", "services.prices.worker"),
         _python(settings, env, "analysis-worker", "services.analysis.worker"),
     ]
-    # Last, because what a feed sends before everyone listens would be history, not movement.
+    # After those, because what a feed sends before everyone listens would be history, not movement.
     feeds = _python(settings, env, "feeds", "services.prices.feeds")
+    work = [
+        _python(settings, env, "reports", "services.reports"),
+        _python(settings, env, "reports-worker", "services.reports.worker"),
+        _python(settings, env, "news", "services.news"),
+        _python(settings, env, "news-worker", "services.news.worker"),
+    ]
+    # Last, because what is due at once would wait for those that do it.
+    scheduler = _python(settings, env, "scheduler", "services.reports.scheduler")
     return [
         Phase(embedded_servers(settings)),
         Phase([*python, _envoy(settings, env)], before=lambda: create_topics(settings)),
-        Phase([feeds]),
+        Phase([feeds, *work]),
+        Phase([scheduler]),
     ]
 
 

@@ -1,7 +1,7 @@
 // Work that is not live: today's report, jobs with their progress, the schedule.
 
 import { el, setAttr, setData, setText } from "./dom.js";
-import { age, clock } from "./format.js";
+import { age, clock, shortDay } from "./format.js";
 import { throttled } from "./frame.js";
 import { field, getJson } from "./system.js";
 
@@ -184,8 +184,9 @@ export class WorkPanel {
     const at = last ? Date.parse(field(last, "planned_at")) : NaN;
     return el(
       "li", { class: "plan", "data-state": state, title: `${schedule.when} (${field(schedule, "time_zone")})\n${schedule.description}${last?.detail ? `\n${last.detail}` : ""}` },
-      el("span", { class: "plan-name" }, schedule.name), el("span", { class: "plan-next num" }, Number.isFinite(next) ? `in ${age((next - Date.now()) / 1000)}` : "–"),
-      el("span", { class: "plan-last" }, last ? `${state} ${clock(at).slice(0, 5)}` : "not run yet"),
+      el("span", { class: "dot", "aria-hidden": "true" }), el("span", { class: "plan-name" }, schedule.name),
+      el("span", { class: "plan-next num" }, Number.isFinite(next) ? `in ${age((next - Date.now()) / 1000)}` : "–"),
+      el("span", { class: "plan-last" }, last ? `${state} ${shortDay(at)} ${clock(at).slice(0, 5)}` : "not run yet"),
     );
   }
 }
