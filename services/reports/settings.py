@@ -20,7 +20,7 @@ class ReportsSettings(RuntimeSettings):
     schedule: Path | None = Field(None, validation_alias="SIGNALBOX_SCHEDULE")
     """File of the recurring jobs, as the scheduler has it."""
     results_indexed: int = Field(100_000, validation_alias="SIGNALBOX_REPORTS_RESULTS_INDEXED", ge=1_000, le=10_000_000)
-    """Finished jobs that can be asked for after the queue has forgotten them, the newest; about 250 bytes of memory each."""
+    """Finished jobs that can be asked for after the queue has forgotten them, the newest; about 200 bytes of memory each."""
 
     def kinds_modules(self) -> list[str]:
         """The modules, one by one."""

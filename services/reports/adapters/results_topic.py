@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import islice
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import DecodeError
@@ -20,6 +21,8 @@ _log = get_logger("reports")
 
 #: Seconds for one record; it lies at a known offset.
 _READ_TIMEOUT_S = 5.0
+#: What one fetch takes; a larger record still comes whole.
+_FETCH_BYTES = 64 << 10
 
 
 class ResultIndex:
@@ -39,11 +42,12 @@ class ResultIndex:
                     # Taken out first, so that the order is that of the topic.
                     self._offsets.pop(job_id, None)
                     self._offsets[job_id] = record.offset
-            forgotten = len(self._offsets) - self._limit
-            for _ in range(forgotten):
-                del self._offsets[next(iter(self._offsets))]
+            # Taken together: each look for the first of a dict passes over those that were removed before.
+            forgotten = list(islice(self._offsets, max(0, len(self._offsets) - self._limit)))
+            for job_id in forgotten:
+                del self._offsets[job_id]
             RESULTS_INDEXED.set(len(self._offsets))
-        RESULTS_FORGOTTEN.inc(max(0, forgotten))
+        RESULTS_FORGOTTEN.inc(len(forgotten))
 
     def offset(self, job_id: str) -> int | None:
         """None when it is not indexed."""
@@ -112,12 +116,8 @@ def _config(bootstrap: str) -> dict[str, object]:
         "fetch.wait.max.ms": 50,
         # One record is wanted, not the 64 MiB that come after it.
         "queued.max.messages.kbytes": 1024,
-        "fetch.message.max.bytes": RESULTS_FETCH_BYTES,
+        "fetch.message.max.bytes": _FETCH_BYTES,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1_000,
         "log_level": 0,
     }
-
-
-#: What one fetch takes; a larger record still comes whole.
-RESULTS_FETCH_BYTES = 64 << 10
