@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.news import metrics
 from services.news.article_wire import decode_article, decode_feed_state
@@ -21,10 +21,10 @@ _log = get_logger("news")
 
 
 class Newsroom:
-    """Safe from any thread. Taking a record twice is as taking it once."""
+    """Safe from any thread. Taking a record twice is as taking it once. feeds: names of those that are read now; the topic may know others."""
 
-    def __init__(self, enricher: Enricher, most_known: int = MOST_KNOWN) -> None:
-        self._enricher, self._known = enricher, KnownArticles(most_known)
+    def __init__(self, enricher: Enricher, feeds: Collection[str] = (), most_known: int = MOST_KNOWN) -> None:
+        self._enricher, self._feeds, self._known = enricher, frozenset(feeds), KnownArticles(most_known)
         self._states: dict[str, FeedState] = {}
         self._lock = threading.Lock()
 
@@ -66,4 +66,4 @@ class Newsroom:
             known = self._states.get(state.name)
             if known is None or known.attempt_ns <= state.attempt_ns:
                 self._states[state.name] = state
-            metrics.FAILING.set(sum(bool(each.error) for each in self._states.values()))
+            metrics.FAILING.set(sum(bool(each.error) for each in self._states.values() if each.name in self._feeds))

@@ -57,7 +57,7 @@ async def serve(settings: NewsWorkerSettings, feeds: Sequence[Feed], lifecycle: 
     register_memory_metrics()
     clock, bootstrap = SystemClock(), settings.kafka_bootstrap_servers
     await asyncio.to_thread(ensure_topics, bootstrap, settings.partitions, (ARTICLES, NEWS_FEEDS))
-    room = Newsroom(ArticleEnricher())
+    room = Newsroom(ArticleEnricher(), {feed.name for feed in feeds})
     follower = TopicFollower(bootstrap, room, clock, lifecycle.fail)
     lifecycle.ops.add_ready_check("topics", follower.reader.check_ready)
     lifecycle.ops.add_live_check("topics", follower.reader.check_alive)

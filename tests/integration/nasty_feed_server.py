@@ -170,7 +170,7 @@ async def _endless(request: web.Request) -> web.StreamResponse:
 
 
 async def _fifty_megabytes(request: web.Request) -> web.StreamResponse:
-    return _feed(b"<rss><channel>" + b"<item><title>And on</title></item>" * (50 << 20 >> 5) + b"</channel></rss>")
+    return _feed(_large())
 
 
 async def _fifty_megabytes_in_pieces(request: web.Request) -> web.StreamResponse:
@@ -233,6 +233,11 @@ async def _changing_ids(request: web.Request) -> web.StreamResponse:
 
 
 @cache
+def _large() -> bytes:
+    return b"<rss><channel>" + b"<item><title>And on</title></item>" * (50 << 20 >> 5) + b"</channel></rss>"
+
+
+@cache
 def _bomb() -> bytes:
     packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
     piece = b" " * (1 << 20)
@@ -263,7 +268,9 @@ async def nasty_server() -> AsyncIterator[NastyServer]:
 
 
 async def _serve() -> None:
-    _bomb()  # takes longer to make than some clients wait
+    # These take longer to make than some clients wait.
+    _bomb()
+    _large()
     async with nasty_server() as server:
         sys.stdout.write(f"{server.address}\n")
         sys.stdout.flush()

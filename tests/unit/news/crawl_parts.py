@@ -86,7 +86,7 @@ class Desk:
         self.clock = clock or ManualClock()
         self.broker = broker or MemoryPublisher()
         self.enricher = PlainEnricher()
-        self.room = Newsroom(self.enricher)
+        self.room = Newsroom(self.enricher, {feed.name for feed in feeds})
         self.source = ScriptedSource()
         self.room.take([Record(each.topic, 0, each.offset, each.key, each.value, [], 0) for each in self.broker.records])
         self.crawl = Crawl(feeds, self.room, source=self.source, publisher=self.broker, clock=self.clock, uniform=lambda low, high: high)
