@@ -32,17 +32,18 @@ def half_of(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """One headline and the story that it belongs to."""
+    """One headline, the story that it belongs to, and who told it."""
 
     title: str
     story: str
+    publisher: str = ""
 
 
 def headlines(folder: Path, half: int) -> list[Headline]:
     """Those of the stories of one half, in the order of their times."""
     with gzip.open(folder / "headlines" / "uci_news_aggregator_2014-03.csv.gz", "rt", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: (int(row["ts_ms"]), int(row["id"])))
-    return [Headline(row["title"], row["story"]) for row in rows if half_of(row["story"]) == half]
+    return [Headline(row["title"], row["story"], row["publisher"]) for row in rows if half_of(row["story"]) == half]
 
 
 def thinned(items: Sequence[Headline], most: int) -> list[Headline]:
@@ -58,7 +59,7 @@ def thinned(items: Sequence[Headline], most: int) -> list[Headline]:
 
 def articles(items: Sequence[Headline]) -> list[Article]:
     """One article a second."""
-    return [Article(f"h{at:06d}", 0, "feed", "", "", item.title, "", at * _SECOND_NS) for at, item in enumerate(items)]
+    return [Article(f"h{at:06d}", 0, "feed", item.publisher, "", item.title, "", at * _SECOND_NS) for at, item in enumerate(items)]
 
 
 def grouped(items: Sequence[Headline]) -> list[str]:

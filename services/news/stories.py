@@ -1,8 +1,10 @@
 """Articles of different sources about one event, grouped as they come: each joins the story it is most like, or begins one.
 
 Only titles are compared. A story is the sum of its titles' words, each weighted by how rare it is; the likeness of a title and a story is the cosine of
-the two, times n / (n + 1) for a story of n titles, because one title is little to go by. Weights are whole numbers, so that what was added can be taken
-away again to the last bit, and the answer depends on the order of the articles alone. Figures and the alternatives: ADR 0010.
+the two, times n / (n + 1) for a story of n titles, because one title is little to go by. A story of one or two titles must share two words with the new one.
+What only one publisher tells takes a title of the same publisher only if it is almost the same: press releases of one house are alike and about different
+things. Weights are whole numbers, so that what was added can be taken away again to the last bit, and the answer depends on the order of the articles
+alone. Figures and the alternatives: ADR 0010.
 """
 
 from __future__ import annotations
@@ -20,13 +22,21 @@ _HOUR_NS = 3_600 * 10**9
 #: A story ends when nothing was added to it for this long.
 WINDOW_NS = 48 * _HOUR_NS
 #: Likeness from which a title joins a story; chosen on the tuning half of the headlines (ADR 0010).
-JOIN_AT = 0.11
+JOIN_AT = 0.12
+#: Cosine from which a title is almost the same as what its own publisher told before.
+_SAME_AT = 0.6
+#: Stories of fewer titles must share _SHARED words with a title that joins.
+_FEW_TITLES, _SHARED = 3, 2
+#: A story is about the words that are in this part of its titles, and so many times as often as in all titles.
+_SUBJECT_IN, _LIFT = 0.2, 4.0
 #: Titles that are supposed to have been seen before the first one, so that no word counts as common just because few titles are known.
 _BEFORE = 10_000
 #: Weights are kept as whole numbers of 1/64.
 _UNIT = 64
 #: Stories that are open at most; what one takes is in the README.
 MAX_OPEN = 50_000
+#: Titles that a story takes at most; the largest of the set that was measured has 317. Beyond it the same words begin another.
+MAX_TITLES = 500
 
 
 @dataclass(slots=True)
@@ -38,6 +48,8 @@ class _Story:
     """Titles that have the word."""
     members: list[str] = field(default_factory=list)
     """Ids of its articles."""
+    publishers: dict[str, int] = field(default_factory=dict)
+    """Titles by publisher; empty for those whose feed does not tell it, who may be anybody."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,6 +58,7 @@ class _Added:
 
     story_id: str
     story: _Story
+    publisher: str
     weights: dict[str, int]
     last_ns: int
     """Of the story, before."""
@@ -101,7 +114,7 @@ class StoryBook:
         if known is not None:
             return known
         words = topic_words(article.title)
-        story_id = self._most_like(words) or article.id
+        story_id = self._most_like(words, article.publisher) or article.id
         changes.append(self._add(article, story_id, words))
         return story_id
 
@@ -117,21 +130,43 @@ class StoryBook:
                 else:
                     self._open_again(change)
 
-    def _most_like(self, words: frozenset[str]) -> str | None:
+    def _most_like(self, words: frozenset[str], publisher: str) -> str | None:
         weights = {word: self._weight(word, 1) for word in words}
         dots: dict[str, int] = {}
+        shared: dict[str, int] = {}
         for word, weight in weights.items():
             for story_id, total in self._sums.get(word, {}).items():
                 dots[story_id] = dots.get(story_id, 0) + weight * total
+                shared[story_id] = shared.get(story_id, 0) + 1
         length = math.sqrt(sum(weight * weight for weight in weights.values()))
-        # Of equally like stories the one whose id is first, so that the order of a set cannot matter.
-        like, story_id = max(((self._likeness(story_id, dot, length), story_id) for story_id, dot in dots.items()), default=(0.0, ""))
-        return story_id if like >= self._join_at and story_id else None
+        likely = ((self._likeness(self._open[story_id], dot / length, shared[story_id], publisher), story_id) for story_id, dot in dots.items())
+        # Of equally like stories the one whose id is last, so that the order of a set cannot matter.
+        for _, story_id in sorted((each for each in likely if each[0] >= self._join_at), reverse=True):
+            if self._shares_subject(words, self._open[story_id]):
+                return story_id
+        return None
 
-    def _likeness(self, story_id: str, dot: int, length: float) -> float:
-        story = self._open[story_id]
+    def _shares_subject(self, words: frozenset[str], story: _Story) -> bool:
+        """Whether a shared word is what the story is about: in many of its titles, and far more often than elsewhere.
+
+        Without this a large story draws in everything that has the usual words of such news, and grows until nothing else is left.
+        """
         titles = len(story.members)
-        return dot / (length * math.sqrt(story.squared)) * titles / (titles + 1)
+        if titles < _FEW_TITLES:
+            return True
+        usual = _LIFT / (self._titles + _BEFORE)
+        return any(count >= titles * max(_SUBJECT_IN, usual * self._titles_with[word]) for word in words if (count := story.words.get(word, 0)))
+
+    @staticmethod
+    def _likeness(story: _Story, dot: float, shared: int, publisher: str) -> float:
+        """dot: of the title's unit vector and the story's sum. shared: words that both have."""
+        titles = len(story.members)
+        cosine = dot / math.sqrt(story.squared)
+        if titles >= MAX_TITLES:
+            return 0.0
+        if publisher and story.publishers.keys() == {publisher}:
+            return cosine if cosine >= _SAME_AT else 0.0
+        return cosine * titles / (titles + 1) if titles >= _FEW_TITLES or shared >= _SHARED else 0.0
 
     def _weight(self, word: str, more: int = 0) -> int:
         """How rare a word is. more: titles that come on top of those that are known, all with the word."""
@@ -142,7 +177,7 @@ class StoryBook:
         for word in words:
             self._titles_with[word] = self._titles_with.get(word, 0) + 1
         story = self._open.setdefault(story_id, _Story(article.received_ns))
-        entry = _Added(story_id, story, {word: self._weight(word) for word in words}, story.last_ns)
+        entry = _Added(story_id, story, article.publisher, {word: self._weight(word) for word in words}, story.last_ns)
         for word, weight in entry.weights.items():
             sums = self._sums.setdefault(word, {})
             old = sums.get(story_id, 0)
@@ -150,6 +185,7 @@ class StoryBook:
             story.squared += weight * (2 * old + weight)
             story.words[word] = story.words.get(word, 0) + 1
         story.members.append(article.id)
+        story.publishers[article.publisher] = story.publishers.get(article.publisher, 0) + 1
         self._story_of[article.id] = story_id
         self._touch(story_id, story, max(story.last_ns, article.received_ns))
         return entry
@@ -159,6 +195,9 @@ class StoryBook:
         story_id, story = entry.story_id, entry.story
         del self._story_of[story.members.pop()]
         self._titles -= 1
+        story.publishers[entry.publisher] -= 1
+        if not story.publishers[entry.publisher]:
+            del story.publishers[entry.publisher]
         for word, weight in entry.weights.items():
             self._sums[word][story_id] -= weight
             story.squared -= weight * (2 * self._sums[word][story_id] + weight)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.news.domain import Article
-from services.news.stories import WINDOW_NS, StoryBook
+from services.news.stories import MAX_TITLES, WINDOW_NS, StoryBook
 from services.news.words import topic_words
 from tests.unit.news.stories_of import HOUR_NS, START_NS, article
 
@@ -54,6 +54,35 @@ def test_another_event_is_another_story(other: str) -> None:
 
 def test_titles_of_common_words_only_are_no_story() -> None:
     assert publish(StoryBook(), [article(0, "What we have now"), article(1, "What we have now")]) == ["a0000", "a0001"]
+
+
+def test_what_one_publisher_tells_is_several_stories_unless_it_is_almost_the_same() -> None:
+    titles = [
+        "Federal Reserve Board announces approval of application by OceanFirst Financial",
+        "Federal Reserve Board announces approval of application by Banco de Credito del Peru",
+        "Federal Reserve Board announces its approval of the application by OceanFirst Financial",
+    ]
+    told = [article(number, title, publisher="Federal Reserve") for number, title in enumerate(titles)]
+    assert publish(StoryBook(), [told[0], told[2]]) == ["a0000", "a0000"]
+    assert len(set(publish(StoryBook(), [article(0, "8-K - ACME CORP (0000000001) (Filer)"), article(1, "8-K - OTHER CORP (0000000002) (Filer)")]))) == 2
+    different = [article(number, f"Federal Reserve Board {verb} {what}", publisher="Federal Reserve") for number, (verb, what) in enumerate(DIFFERENT)]
+    assert len(set(publish(StoryBook(), different))) == len(DIFFERENT)
+    others = [article(10, "Plosser: Fed may taper sooner", publisher="A"), article(11, "Fed's Plosser sees faster taper", publisher="B")]
+    assert publish(StoryBook(), others) == ["a0010", "a0010"]
+
+
+DIFFERENT = [("issues", "enforcement action"), ("releases", "annual financial statements"), ("invites", "comment on payment accounts")]
+
+
+def test_one_shared_word_is_too_little_for_a_small_story() -> None:
+    assert publish(StoryBook(), [article(0, "Is Nvidia overvalued"), article(1, "Nvidia hires")]) == ["a0000", "a0001"]
+
+
+def test_a_story_is_full_one_day() -> None:
+    book = StoryBook()
+    stories = publish(book, [article(number, PLOSSER[1]) for number in range(MAX_TITLES + 2)])
+    assert stories.count("a0000") == MAX_TITLES
+    assert set(stories[MAX_TITLES:]) == {f"a{MAX_TITLES:04d}"}
 
 
 def test_a_revision_stays_in_its_story_whatever_its_new_title() -> None:
