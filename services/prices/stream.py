@@ -153,9 +153,10 @@ def _late_parts(late: LateColumns) -> list[LateColumns]:
 
 
 def warm_up() -> None:
-    """Compile, or load from numba's cache, all that a worker runs: seconds the first time."""
+    """Compile, or load from numba's cache, all that a worker runs: seconds the first time. Nothing is counted."""
     warm_up_engine()
-    processor = PricesProcessor(0, 1, SessionTable.utc_only(), 0, 0)
-    one = np.ones(1, np.int64)
-    tick = TickColumns("warm-up", 3, (InstrumentRef("WARM.XSIM", 0, 0),), np.zeros(1, np.uint32), one, one, one, one, one, watermark=2_000_000_000)
-    processor.process(InputRecord(topics.TICKS.name, 0, 0, encode_ticks(tick), record_headers(topics.TICKS.message, "warm-up")))
+    engine, one = BarEngine(SessionTable.utc_only(), 0), np.ones(1, np.int64)
+    ref = InstrumentRef("WARM.XSIM", 0, 0)
+    tick = TickColumns("warm-up", 3, (ref,), np.zeros(1, np.uint32), one, one, one, one, one, watermark=2_000_000_000)
+    bars = engine.take(TickReader().decode(encode_ticks(tick))).closed
+    BarWriter(engine).write(bars, live=False)
