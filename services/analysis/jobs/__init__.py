@@ -1,0 +1,1 @@
+"""Analysis that is not live: tables of many symbols."""
