@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,7 +298,8 @@ def test_many_symbols_and_rows_make_the_engine_grow() -> None:
 
 def test_the_compiled_functions_are_used() -> None:
     warm_up()
-    for kernel in (intake.ingest, intake.assert_watermark, folding.advance, folding.form):
+    compiled: tuple[Any, ...] = (intake.ingest, intake.assert_watermark, folding.advance, folding.form)
+    for kernel in compiled:
         assert kernel.nopython_signatures, kernel
 
 
