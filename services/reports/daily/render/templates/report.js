@@ -32,7 +32,7 @@
     if (event.key === "/" && document.activeElement !== input) {
       event.preventDefault();
       input.focus();
-    } else if (event.key === "Escape" && document.activeElement === input) {
+    } else if (event.key === "Escape" && input.value !== "") {
       input.value = "";
       filter();
     }
