@@ -32,7 +32,6 @@ class Ending(Enum):
     """Another worker runs the job; whatever comes of this attempt does not count."""
     ATTEMPT_LIMIT = auto()
     DEADLINE = auto()
-    MEMORY = auto()
 
 
 @dataclass(frozen=True, slots=True)

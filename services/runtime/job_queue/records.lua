@@ -47,21 +47,21 @@ redis.register_function('sbj_create', function(keys, argv)
   return { 'created', id }
 end)
 
--- argv: id, delivery (the worker's name and one of its own), now in ns. Answers what to do, the attempt's number, and 1 when the one before was
--- lost with its worker.
+-- argv: id, delivery (the worker's name and one of its own), now in ns. Answers what to do, 1 when the attempt before was lost with its worker,
+-- and the record.
 redis.register_function('sbj_begin', function(keys, argv)
   local prefix, id = keys[1], argv[1]
   local key = prefix .. 'job:' .. id
   local got = fields_of(key, 'state', 'kind', 'priority', 'attempt', 'max_attempts', 'worker')
   local state, attempt = got[1], tonumber(got[4] or '0')
-  if not state then return { 'absent', 0, 0 } end
-  if has_ended(state) then return { 'ended', attempt, 0 } end
-  if state == 'running' and got[6] == argv[2] then return { 'begun', attempt, 0 } end
+  if not state then return { 'absent', 0, {} } end
+  if has_ended(state) then return { 'ended', 0, redis.call('hgetall', key) } end
+  if state == 'running' and got[6] == argv[2] then return { 'begun', 0, redis.call('hgetall', key) } end
   local lost = state == 'running' and 1 or 0
-  if attempt >= tonumber(got[5]) then return { 'worn', attempt, lost } end
+  if attempt >= tonumber(got[5]) then return { 'worn', lost, redis.call('hgetall', key) } end
   move(prefix, id, got[2], got[3], state, 'running')
   redis.call('hset', key, 'attempt', attempt + 1, 'worker', argv[2], 'started_ns', argv[3])
-  return { 'begun', attempt + 1, lost }
+  return { 'begun', lost, redis.call('hgetall', key) }
 end)
 
 -- argv: id, attempt, done, total, unit, message. 0: that attempt is not the running one any more.

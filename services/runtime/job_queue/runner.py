@@ -78,13 +78,13 @@ class JobRunner:
         # The delivery's own name: asked a second time, because the first answer was lost, the store begins no second attempt.
         delivery = f"{self._worker_id}/{secrets.token_hex(4)}"
         begin = await self._until_stored(lambda: self._store.begin(job_id, delivery, self._clock.now_ns()))
-        job = None if begin.verdict is Verdict.ABSENT else await self._until_stored(lambda: self._store.get(job_id))
+        job = begin.job
         if job is None:
             UNWANTED.inc()
             return
         if begin.was_lost:
             LOST_WORKERS.labels(job.kind).inc()
-            _log.warning("a job's worker was lost", job=job_id, kind=job.kind, attempt=begin.attempt, verdict=begin.verdict.value)
+            _log.warning("a job's worker was lost", job=job_id, kind=job.kind, attempt=job.attempt, verdict=begin.verdict.value)
         await self._act(job, begin.verdict)
 
     async def _act(self, job: Job, verdict: Verdict) -> None:

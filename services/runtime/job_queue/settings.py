@@ -1,8 +1,13 @@
 """Settings of a worker of jobs."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from services.runtime.settings import RuntimeSettings
+
+#: Signs of life that may be late or missing before a worker counts as lost.
+_HEARTBEATS = 3
 
 
 class JobWorkerSettings(RuntimeSettings):
@@ -24,3 +29,9 @@ class JobWorkerSettings(RuntimeSettings):
     """Seconds between two stored progresses of one job, at least."""
     memory_interval_s: float = Field(0.1, validation_alias="SIGNALBOX_JOB_MEMORY_INTERVAL_S", ge=0.01, le=10)
     """Seconds between two looks at the memory of a heavy job's process."""
+
+    @model_validator(mode="after")
+    def _lives_between_heartbeats(self) -> Self:
+        if self.lost_after_s < _HEARTBEATS * self.heartbeat_s:
+            raise ValueError(f"SIGNALBOX_JOB_LOST_AFTER_S of at least {_HEARTBEATS} times SIGNALBOX_JOB_HEARTBEAT_S ({self.heartbeat_s:g})")
+        return self

@@ -47,7 +47,8 @@ class Begin:
     """The answer to the wish to begin an attempt."""
 
     verdict: Verdict
-    attempt: int
+    job: Job | None
+    """The job with this attempt begun; None when it is absent."""
     was_lost: bool
     """The attempt before had no end: its worker was lost."""
 
@@ -183,8 +184,8 @@ class JobStore:
 
     async def begin(self, job_id: str, worker: str, now_ns: int) -> Begin:
         """Begins the next attempt, if there is one."""
-        verdict, attempt, lost = await self.call("sbj_begin", job_id, worker, now_ns)
-        return Begin(Verdict(verdict.decode()), int(attempt), bool(lost))
+        verdict, lost, flat = await self.call("sbj_begin", job_id, worker, now_ns)
+        return Begin(Verdict(verdict.decode()), _job(dict(zip(flat[::2], flat[1::2], strict=True))) if flat else None, bool(lost))
 
     async def progress(self, job: Job, progress: Progress) -> bool:
         """Stores how far an attempt is; what is done never goes down. Returns whether the attempt is still the current one."""
