@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.news.feeds.config import DEFAULT_FEEDS_FILE
+from services.news.feeds.feed import DEFAULT_FEEDS_FILE
 from services.runtime.settings import RuntimeSettings
 
 

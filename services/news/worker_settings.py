@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pydantic import Field, FilePath
 
-from pydantic import Field
-
-from services.news.feeds.config import DEFAULT_FEEDS_FILE
-from services.news.fetch.fetcher import FetchLimits
-from services.runtime.job_queue import JobWorkerSettings
+from services.news.feeds.feed import DEFAULT_FEEDS_FILE
+from services.news.fetch.limits import FetchLimits
+from services.runtime.job_queue.settings import JobWorkerSettings
 
 
 class NewsWorkerSettings(JobWorkerSettings):
@@ -16,7 +14,7 @@ class NewsWorkerSettings(JobWorkerSettings):
 
     metrics_port: int = Field(9474, validation_alias="SIGNALBOX_NEWS_WORKER_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
-    feeds_file: Path = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
+    feeds_file: FilePath = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
     """The file of feeds."""
     contact: str = Field("", validation_alias="SIGNALBOX_NEWS_CONTACT", max_length=200, pattern=r"^[\x20-\x7e]*$")
     """Address in the User-Agent, for those whose servers are asked: `ops@example.com`. The SEC refuses who names none."""

@@ -14,7 +14,8 @@ from deploy.local.ports import free_ports
 from services.news.crawl import Crawl
 from services.news.errors import FeedAway, FeedProblem, FeedRefused
 from services.news.feeds.feed import Feed
-from services.news.fetch.fetcher import Answer, Fetcher, FetchLimits, Unchanged, open_session
+from services.news.fetch.fetcher import Answer, Fetcher, Unchanged, open_session
+from services.news.fetch.limits import FetchLimits
 from services.runtime.clock import SystemClock
 from services.runtime.topics import NEWS_FEEDS
 from tests.integration.nasty_feed_server import GOOD, NastyServer, nasty_process, nasty_server

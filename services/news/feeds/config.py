@@ -14,10 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from services.news.adapters.registry import ADAPTERS
 from services.news.errors import WrongFeeds
-from services.news.feeds.feed import Feed
-
-#: The file that comes with the service.
-DEFAULT_FEEDS_FILE = Path(__file__).resolve().parents[1] / "feeds.yaml"
+from services.news.feeds.feed import DEFAULT_FEEDS_FILE, Feed
 
 #: No server is asked more often than this.
 LEAST_INTERVAL_S = 300.0

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
+#: The file that comes with the service.
+DEFAULT_FEEDS_FILE = Path(__file__).resolve().parents[1] / "feeds.yaml"
+
 
 @dataclass(frozen=True, slots=True)
 class Feed:

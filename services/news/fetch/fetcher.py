@@ -11,6 +11,7 @@ import aiohttp
 
 from services.news.errors import FeedAway, FeedProblem, FeedRefused, FeedStumbled
 from services.news.fetch.body import Unpacker, read_body
+from services.news.fetch.limits import FetchLimits
 from services.news.fetch.pace import HostPace
 from services.news.fetch.retry_after import retry_after_s
 from services.news.fetch.robots import MAX_BYTES as MAX_ROBOTS_BYTES
@@ -26,22 +27,6 @@ _NOT_MODIFIED, _TOO_MANY, _SERVER_ERROR, _CLIENT_ERROR, _OK = 304, 429, 500, 400
 _ACCEPT = "application/rss+xml, application/atom+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1"
 #: A longer one is no validator that could be kept.
 _MAX_VALIDATOR_CHARS = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """Bounds of one feed's answer."""
-
-    connect_s: float = 10.0
-    """Seconds to connect."""
-    read_s: float = 15.0
-    """Seconds without a byte."""
-    whole_s: float = 45.0
-    """Seconds for everything about one feed: robots.txt, redirects, a second attempt."""
-    body_bytes: int = 5 << 20
-    """Bytes of a body, unpacked."""
-    pause_s: float = 1.0
-    """Seconds between two requests to a host."""
 
 
 @dataclass(frozen=True, slots=True)
