@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.local import jobs_cli, report_cli, schedule_cli
+from deploy.local import jobs_cli, news_cli, report_cli, schedule_cli
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Real-time market analysis: run the stack and look at what it says.")
 app.add_typer(jobs_cli.app, name="job")
+app.add_typer(news_cli.app, name="news")
 app.add_typer(report_cli.app, name="report")
 app.add_typer(schedule_cli.app, name="schedule")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from signalbox.news.v1 import news_service_pb2 as pb
 from signalbox.news.v1.news_service_pb2_grpc import NewsServiceStub
 
 from deploy.local.ports import free_ports
+from services.news import rebuild
 from services.news.article_wire import encode_article, encode_feed_state
 from services.news.domain import Article, FeedState
 from services.news.enrichment import enrich
@@ -237,6 +239,15 @@ async def test_rebuilt_from_the_topics_it_answers_the_same_and_goes_on(news: New
     await eventually(arrived)
     assert news.process.ask("/readyz")[0] == 200
     assert news.process.metric("signalbox_news_unreadable_records_total") == 2.0
+
+
+async def test_one_command_rebuilds(news: News, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SIGNALBOX_NEWS_ADDRESS", news.address)
+    assert await asyncio.to_thread(rebuild.main) == 0
+    assert "9 articles, 9 in the index, 2 feeds" in capsys.readouterr().out
+    monkeypatch.setenv("SIGNALBOX_NEWS_ADDRESS", "127.0.0.1:1")
+    assert await asyncio.to_thread(rebuild.main) == 1
+    assert "UNAVAILABLE" in capsys.readouterr().err
 
 
 async def test_ends_in_order(news: News) -> None:
