@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, FilePath
+from pathlib import Path
+
+from pydantic import Field, field_validator
 
 from services.news.feeds.feed import DEFAULT_FEEDS_FILE
 from services.news.fetch.limits import FetchLimits
@@ -14,7 +16,7 @@ class NewsWorkerSettings(JobWorkerSettings):
 
     metrics_port: int = Field(9474, validation_alias="SIGNALBOX_NEWS_WORKER_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
-    feeds_file: FilePath = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
+    feeds_file: Path = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
     """The file of feeds."""
     contact: str = Field("", validation_alias="SIGNALBOX_NEWS_CONTACT", max_length=200, pattern=r"^[\x20-\x7e]*$")
     """Address in the User-Agent, for those whose servers are asked: `ops@example.com`. The SEC refuses who names none."""
@@ -28,6 +30,14 @@ class NewsWorkerSettings(JobWorkerSettings):
     """Bytes of a feed's answer, unpacked; a larger one is refused."""
     host_pause_s: float = Field(1.0, validation_alias="SIGNALBOX_NEWS_HOST_PAUSE_S", ge=0, le=60)
     """Seconds between two requests to one host; robots.txt may ask for more."""
+
+    @field_validator("feeds_file")
+    @classmethod
+    def _there(cls, value: Path) -> Path:
+        # What is in it is told by the worker: reading it takes the adapters, which those who only check settings do not load.
+        if not value.is_file():
+            raise ValueError("a file that exists")
+        return value
 
     @property
     def limits(self) -> FetchLimits:
