@@ -15,6 +15,8 @@ from services.news.feeds.feed import Feed
 _NS = 10**9
 #: A failing feed is asked again after five to ten minutes, then ever later, up to six hours.
 _FIRST_BACKOFF_S, _MOST_BACKOFF_S = 2 * LEAST_INTERVAL_S, 6 * 3_600.0
+#: A host that is not reached is not burdened by being asked: when the network is back, its feeds are soon.
+_MOST_UNREACHED_S = 900.0
 #: A crawl that runs once an hour must find a feed of one hour due, although the one before took a moment.
 _EARLY = 0.95
 _MAX_ERROR_CHARS = 500
@@ -51,7 +53,8 @@ def after_answer(
 
 def after_failure(state: FeedState, now_ns: int, problem: FeedProblem, uniform: Uniform = random.uniform) -> FeedState:
     """After a failure: it is tried again later and later, with jitter, and never before the server allows it."""
-    backoff_s = min(_MOST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(state.failures, _MOST_DOUBLINGS))
+    most_s = _MOST_UNREACHED_S if problem.reason == "unreachable" else _MOST_BACKOFF_S
+    backoff_s = min(most_s, _FIRST_BACKOFF_S * 2.0 ** min(state.failures, _MOST_DOUBLINGS))
     # Half of it is certain: a server in trouble is not helped by a draw near nothing.
     wait_s = backoff_s / 2 + uniform(0.0, backoff_s / 2)
     hold_ns = now_ns + int(problem.retry_after_s * _NS) if problem.retry_after_s is not None else 0

@@ -209,4 +209,6 @@ def _validator(value: str) -> str:
 
 def _said(error: Exception) -> str:
     """What an error of the client says, one line."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{error.host}:{error.port}: {error.strerror or error.os_error}"[:200]
     return " ".join(str(error).split())[:200] or type(error).__name__

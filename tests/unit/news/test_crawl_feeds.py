@@ -160,10 +160,14 @@ async def test_retry_after_holds_even_when_forced() -> None:
     assert desk.state(feed).hold_ns == 0
 
 
-async def test_a_failing_feed_is_asked_ever_later_and_says_since_when() -> None:
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("http-5xx", [600, 1_200, 2_400, 4_800, 9_600, 19_200, *[21_600] * 6]), ("unreachable", [600, *[900] * 11])],
+)
+async def test_a_failing_feed_is_asked_ever_later_and_says_since_when(reason: str, expected: list[int]) -> None:
     feed = make_feed()
     desk = Desk(feed)
-    desk.plays(feed, FeedAway("unreachable", "no route to host"))
+    desk.plays(feed, FeedAway(reason, "no luck"))
     began_ns, waits = desk.clock.now_ns(), []
     for _ in range(12):
         await run(desk)
@@ -171,9 +175,9 @@ async def test_a_failing_feed_is_asked_ever_later_and_says_since_when() -> None:
         waits.append((state.next_ns - desk.clock.now_ns()) // _NS)
         assert (state.failing_since_ns, state.success_ns) == (began_ns, 0)
         desk.clock.advance(waits[-1])
-    assert waits == [600, 1_200, 2_400, 4_800, 9_600, 19_200, *[21_600] * 6]
-    assert desk.state(feed).error == "unreachable: no route to host"
-    assert desk.state(feed).refused == (("unreachable", 12),)
+    assert waits == expected
+    assert desk.state(feed).error == f"{reason}: no luck"
+    assert desk.state(feed).refused == ((reason, 12),)
     desk.plays(feed, answer(rss([])))
     await run(desk)
     assert (desk.state(feed).failures, desk.state(feed).failing_since_ns, desk.state(feed).error) == (0, 0, "")
