@@ -72,10 +72,14 @@ async def until(queue: ValkeyJobQueue, job: Job, state: JobState) -> Job:
     return await eventually(there, timeout_s=40.0)
 
 
+def _store_pid(server: EmbeddedValkey) -> int:
+    with redis.Redis.from_url(server.url) as client:
+        return int(client.info("server")["process_id"])
+
+
 def kill_store(server: EmbeddedValkey) -> None:
     """SIGKILL for the store."""
-    with redis.Redis.from_url(server.url) as client:
-        pid = int(client.info("server")["process_id"])
+    pid = _store_pid(server)
     os.kill(pid, signal.SIGKILL)
     psutil.Process(pid).wait(10) if psutil.pid_exists(pid) else None
     server.stop()
@@ -169,6 +173,34 @@ async def test_a_store_that_is_killed_in_the_middle_loses_nothing(server: Embedd
     assert [job.attempt for job in ended[:2]] == [1, 1]
     assert worker.running
     worker.wait_ready()
+
+
+async def test_a_store_that_stands_still_is_away_and_loses_nothing(server: EmbeddedValkey, start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:
+    log = tmp_path / "jobs.log"
+    for worker in [start(), start()]:
+        worker.wait_ready()
+    jobs = [await queue.create(NewJob("test.light", request(log=str(log), seconds=seconds))) for seconds in (8, 8, *[0.1] * 150)]
+    await eventually(lambda: sum(note["what"] == "end" for note in notes(log)) > 20)
+    store = psutil.Process(_store_pid(server))
+    store.suspend()
+    with pytest.raises(Unavailable):
+        await queue.get(jobs[0].id)
+    # Longer than a worker may be silent.
+    await asyncio.sleep(5.0)
+    store.resume()
+    ended = [await _patiently(queue, job) for job in jobs]
+    assert {job.state for job in ended} == {JobState.SUCCEEDED}
+    assert {job.id: job.attempt for job in ended} == Counter(str(note["id"]) for note in notes(log) if note["what"] == "start")
+    assert [job.attempt for job in ended[:2]] == [1, 1]
+
+
+async def _patiently(queue: ValkeyJobQueue, job: Job) -> Job:
+    async def ended() -> Job:
+        found = await queue.wait(job.id, 1.0)
+        assert found.state.has_ended, found
+        return found
+
+    return await eventually(ended, timeout_s=60.0)
 
 
 async def test_random_kills_lose_no_job_and_succeed_once_each(start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:

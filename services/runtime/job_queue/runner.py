@@ -64,6 +64,10 @@ class JobRunner:
         """Those that run now."""
         return list(self._running.values())
 
+    def runs(self, kind: str) -> bool:
+        """Whether jobs of the kind are run here."""
+        return kind in self._handlers
+
     def hand_back_all(self) -> None:
         """Ends what runs; each job goes back to the queue, and the attempt does not count towards its limit."""
         for attempt in self.attempts():

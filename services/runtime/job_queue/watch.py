@@ -71,4 +71,6 @@ class JobWatch:
             await self._runner.end_idle(job_id, JobState.FAILED, code_pb2.DEADLINE_EXCEEDED, PAST_DEADLINE.text)
         await self._store.sweep(now_ns // 1_000_000)
         for (kind, priority), count in (await self._store.waiting_counts()).items():
-            WAITING.labels(kind, priority).set(count)
+            # Those of other services are counted by their own workers.
+            if self._runner.runs(kind):
+                WAITING.labels(kind, priority).set(count)
