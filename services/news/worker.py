@@ -12,6 +12,7 @@ from typing import cast
 from google.protobuf.message import Message
 from signalbox.news.v1 import news_service_pb2 as pb
 
+from services.news.aliases import WrongAliases
 from services.news.crawl import Crawl
 from services.news.enrichment import ArticleEnricher
 from services.news.errors import WrongFeeds
@@ -19,6 +20,7 @@ from services.news.feeds.config import load_feeds
 from services.news.feeds.feed import Feed
 from services.news.fetch.fetcher import Fetcher, open_session
 from services.news.following import TopicFollower
+from services.news.links import Linker
 from services.news.newsroom import Newsroom
 from services.news.worker_settings import NewsWorkerSettings
 from services.runtime.clock import SystemClock
@@ -41,18 +43,21 @@ def main() -> None:
     """Reads settings and the file of feeds, then crawls when asked until told to stop. Exits 2 when the file is wrong."""
     settings = load_settings(NewsWorkerSettings)
     try:
-        feeds = load_feeds(settings.feeds_file)
+        feeds, linker = load_feeds(settings.feeds_file), Linker.from_file(settings.aliases_file)
     except WrongFeeds as error:
         sys.stderr.write(f"the file of feeds is wrong: {error}\n")
         raise SystemExit(EXIT_WRONG_SETTINGS) from error
+    except WrongAliases as error:
+        sys.stderr.write(f"the table of aliases is wrong: {error}\n")
+        raise SystemExit(EXIT_WRONG_SETTINGS) from error
 
     async def work(lifecycle: Lifecycle) -> None:
-        await serve(settings, feeds, lifecycle)
+        await serve(settings, feeds, linker, lifecycle)
 
     run("news-worker", settings, work)
 
 
-async def serve(settings: NewsWorkerSettings, feeds: Sequence[Feed], lifecycle: Lifecycle) -> None:
+async def serve(settings: NewsWorkerSettings, feeds: Sequence[Feed], linker: Linker, lifecycle: Lifecycle) -> None:
     """Learns what is known from the topics, then runs the jobs of news.crawl."""
     register_memory_metrics()
     clock, bootstrap = SystemClock(), settings.kafka_bootstrap_servers

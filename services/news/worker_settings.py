@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from services.news.feeds.feed import DEFAULT_FEEDS_FILE
 from services.news.fetch.limits import FetchLimits
+from services.news.links import ALIASES
 from services.runtime.job_queue.settings import JobWorkerSettings
 
 
@@ -18,6 +19,8 @@ class NewsWorkerSettings(JobWorkerSettings):
     """Port of /metrics, /healthz and /readyz."""
     feeds_file: Path = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
     """The file of feeds."""
+    aliases_file: Path = Field(ALIASES, validation_alias="SIGNALBOX_NEWS_ALIASES")
+    """The table of what companies are called, by which articles are linked to symbols."""
     contact: str = Field("", validation_alias="SIGNALBOX_NEWS_CONTACT", max_length=200, pattern=r"^[\x20-\x7e]*$")
     """Address in the User-Agent, for those whose servers are asked: `ops@example.com`. The SEC refuses who names none."""
     connect_timeout_s: float = Field(10.0, validation_alias="SIGNALBOX_NEWS_CONNECT_TIMEOUT_S", gt=0, le=60)
