@@ -37,7 +37,7 @@ def render_pdf(report: model.DailyReportModel) -> bytes:
 
 def _groups(report: model.DailyReportModel, clock: formats.Clock, sources: list[tuple[str, int]], pages: dict[str, int]) -> Sequence[Group]:
     day = report.meta.date
-    silence = Silence(wording.silent(report.coverage, "analysis"), wording.silent(report.coverage, "news"))
+    silence = Silence(analysis=bool(wording.silent(report.coverage, "analysis")), news=bool(wording.silent(report.coverage, "news")))
     symbols = [symbol_group(item, clock, day, silence) for item in report.symbols]
     if symbols:
         symbols[0] = Group([heading("Symbols"), *symbols[0].pieces], symbols[0].repeat, starts_sheet=True)

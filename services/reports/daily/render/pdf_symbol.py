@@ -28,10 +28,10 @@ _THIRD = (RIGHT - LEFT) / 3
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Why services gave nothing; empty where they answered."""
+    """Which services gave nothing, so that "none" is not said of what nobody knows."""
 
-    analysis: str
-    news: str
+    analysis: bool
+    news: bool
 
 
 def anchor_of(symbol: str) -> str:
@@ -50,8 +50,8 @@ def symbol_group(report: model.SymbolReport, clock: formats.Clock, day: str, sil
         head,
         *notes,
         body,
-        *(signals or [_line(silence.analysis or "No signal on the day.")]),
-        *(news or [_line(silence.news or "No news of the day received.")]),
+        *(signals or [_line("Signals are unknown: see coverage." if silence.analysis else "No signal on the day.")]),
+        *(news or [_line("News are unknown: see coverage." if silence.news else "No news of the day received.")]),
         Piece(14, _nothing),
     ]
     again = Piece(16, partial(_continued, symbol=report.symbol))
