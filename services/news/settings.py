@@ -18,4 +18,4 @@ class NewsSettings(RuntimeSettings):
     feeds_file: Path = Field(default=DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
     """The file of feeds, for ListFeeds."""
     articles_kept: int = Field(default=200_000, validation_alias="SIGNALBOX_NEWS_ARTICLES", ge=100, le=10_000_000)
-    """Revisions of articles kept in memory, about 3 KiB each with their part of the index; those received first go first."""
+    """Revisions of articles kept in memory, about 2.5 KB each with their part of the index; those received first go first."""

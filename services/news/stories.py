@@ -24,7 +24,7 @@ WINDOW_NS = 48 * _HOUR_NS
 #: Likeness from which a title joins a story; chosen on the tuning half of the headlines (ADR 0010).
 JOIN_AT = 0.12
 #: Cosine from which a title is almost the same as what its own publisher told before.
-_SAME_AT = 0.6
+_SAME_AT = 0.8
 #: Stories of fewer titles must share _SHARED words with a title that joins.
 _FEW_TITLES, _SHARED = 3, 2
 #: A story is about the words that are in this part of its titles, and so many times as often as in all titles.
