@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.engine.folding import advance, form
-from services.prices.engine.intake import OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots
+from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots
 from services.prices.engine.layout import (
     BAR,
     CONTROL,
@@ -54,9 +54,6 @@ STATE_VERSION = 1
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
-#: Bits of a lane's number where it shares an integer with a symbol's.
-_LANE_BITS = 32
-_LANE_MASK = (1 << _LANE_BITS) - 1
 
 
 class Progress(NamedTuple):
@@ -204,7 +201,7 @@ class BarEngine:
         self._grow_pool(_ROWS)
 
     def _resolve(self, ticks: TickColumns) -> tuple[int, Ints]:
-        """Number of the source; numbers of symbol and lane of each instrument of the batch, shape (2, instruments)."""
+        """Number of the source; numbers of symbol and lane of each instrument of the batch, in one integer."""
         try:
             known = self._numbers[ticks.source]
             numbers = [known[ref] for ref in ticks.instruments]
@@ -212,8 +209,7 @@ class BarEngine:
             known = self._learn(ticks)
             numbers = [known[ref] for ref in ticks.instruments]
         # One number for both: making an array of pairs costs ten times as much.
-        both = np.array(numbers, np.int64)
-        return self._sources[ticks.source], np.array((both >> _LANE_BITS, both & _LANE_MASK))
+        return self._sources[ticks.source], np.array(numbers, np.int64)
 
     def _learn(self, ticks: TickColumns) -> dict[InstrumentRef, int]:
         """Make lanes for what is new. Raises BadRecord, with nothing changed."""
@@ -223,7 +219,7 @@ class BarEngine:
         known = self._numbers.setdefault(ticks.source, {})
         for ref in ticks.instruments:
             symbol = self._symbol(ref)
-            known[ref] = symbol << _LANE_BITS | self._lane(source, symbol)
+            known[ref] = symbol << LANE_BITS | self._lane(source, symbol)
         return known
 
     def _check(self, ref: InstrumentRef) -> None:

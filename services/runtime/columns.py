@@ -254,12 +254,17 @@ def _arrays(batch: Message, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _instruments(batch: Any) -> tuple[InstrumentRef, ...]:
-    return tuple([_REFS[entry] for entry in batch.instruments])
+    return read_instruments(batch.instruments)
 
 
 def read_instrument(entry: bytes) -> InstrumentRef:
     """A serialised Instrument. Raises BadRecord when it is none, or has no symbol or digits outside the range."""
     return _REFS[entry]
+
+
+def read_instruments(entries: Iterable[bytes]) -> tuple[InstrumentRef, ...]:
+    """A table of serialised Instruments. Raises BadRecord."""
+    return tuple([_REFS[entry] for entry in entries])
 
 
 def _read_ref(entry: bytes) -> InstrumentRef:

@@ -17,7 +17,7 @@ from signalbox.events.v1.bar_batch_pb2 import BarBatch
 from signalbox.events.v1.tick_batch_pb2 import TickBatch
 
 from services.runtime import wire_kernels as kernels
-from services.runtime.columns import INTERVALS, MAX_TIME_NS, WEEK_NS, TickColumns, decode_ticks, read_instrument
+from services.runtime.columns import INTERVALS, MAX_TIME_NS, WEEK_NS, TickColumns, decode_ticks, read_instruments
 from services.runtime.engine_choice import PLAIN
 from services.runtime.wire import Memory
 
@@ -107,7 +107,7 @@ class TickReader:
         rows, entries, wide, small, scalars = found
         (begin, end), (kind, _), (watermark, _), (ended, _), (shift, _), (ts_init, _) = scalars.tolist()
         usable = begin < end and 1 <= kind <= 3 and ended <= 1 and 0 <= watermark < MAX_TIME_NS and abs(shift) < MAX_TIME_NS and not shift % WEEK_NS
-        instruments = tuple([read_instrument(entry) for entry in entries]) if usable else ()
+        instruments = read_instruments(entries) if usable else ()
         if not usable or len({ref.symbol for ref in instruments}) < len(entries):
             return None
         try:

@@ -28,6 +28,9 @@ FUTURE_NS = 5 * SECOND_NS
 BAR_FINAL, FUTURE, NOT_POSITIVE, OUT_OF_RANGE = 1, 2, 3, 4
 #: As in SourceKind.
 REPLAY = 2
+#: Bits of a lane's number, below those of its symbol's.
+LANE_BITS = 32
+LANE_MASK = (1 << LANE_BITS) - 1
 #: Bits of a symbol's `disorder`: its list is not in order; it may hold a row twice.
 UNSORTED, REPEATED = 1, 2
 
@@ -36,11 +39,11 @@ UNSORTED, REPEATED = 1, 2
 def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, lateness: int, state: State, reasons: NDArray[np.int32]) -> int:
     """Take the rows of one batch one by one. Writes each row's LateReason, 0 = taken, and returns how many were not taken.
 
-    numbers: shape (2, instruments of the batch), symbols and lanes. lateness: ns. The pool needs as many free rows as the batch has.
+    numbers: of symbol and lane of each instrument of the batch, in one integer: LANE_BITS. lateness: ns. The pool needs as many free rows as the batch has.
     """
-    others = np.empty(numbers.shape[1], np.int64)
+    others = np.empty(len(numbers), np.int64)
     for j in range(len(others)):
-        others[j] = _least_watermark(state.symbols[numbers[0, j]]["lane"], source, state, lateness)
+        others[j] = _least_watermark(state.symbols[numbers[j] >> LANE_BITS]["lane"], source, state, lateness)
     # Arrays are counted references: handing them to a function for each row would cost more than the work. Records are not.
     symbols, lanes, pending, sources, control = state.symbols, state.lanes, state.pending, state.sources, state.control[0]
     asserted = sources[source]["asserted"]
@@ -50,9 +53,10 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
         reason = _why_unusable(ts, rows.ts_recv[r], rows.price[r], rows.size[r], kind)
         if reason == 0:
             j = rows.instrument[r]
-            symbol, lane = symbols[numbers[0, j]], lanes[numbers[1, j]]
+            number = numbers[j] >> LANE_BITS
+            symbol, lane = symbols[number], lanes[numbers[j] & LANE_MASK]
             if symbol["touched"] == 0:
-                _touch(symbol, numbers[0, j], control, state.touched)
+                _touch(symbol, number, control, state.touched)
             if lane["open"] == 0:
                 lane["open"] = 1
                 sources[source]["ended"] = 0
@@ -62,7 +66,7 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
             else:
                 slot = control["free"]
                 row = pending[slot]
-                _take(row, control, numbers[0, j], source, kind, shift)
+                _take(row, control, number, source, kind, shift)
                 row["ts"] = ts
                 row["recv"] = rows.ts_recv[r]
                 row["price"] = rows.price[r]
@@ -95,8 +99,8 @@ def assert_watermark(source: int, watermark: int, ended: bool, numbers: Ints, la
     if ended:
         state.sources[source]["ended"] = 1
     if state.sources[source]["ended"] == 0:
-        for j in range(numbers.shape[1]):
-            state.lanes[numbers[1, j]]["open"] = 1
+        for j in range(len(numbers)):
+            state.lanes[numbers[j] & LANE_MASK]["open"] = 1
     for number in range(state.control[0]["lanes"]):
         lane = state.lanes[number]
         if lane["source"] == source:
