@@ -91,14 +91,16 @@ async def _patiently(storm: Storm | None, session: aiohttp.ClientSession, method
 
 
 async def _destroy(storm: Storm, rng: random.Random, faults: Sequence[Fault], pause_s: tuple[float, float], is_over: asyncio.Event) -> None:
-    """Until it is over. A fault that was begun is ended by its new start."""
+    """Each fault once in random order, then again, until it is over. A fault that was begun is ended by its new start."""
+    deck: list[Fault] = []
     while True:
         try:
             async with asyncio.timeout(rng.uniform(*pause_s)):
                 await is_over.wait()
             return
         except TimeoutError:
-            name, fault = rng.choice(faults)
+            deck = deck or rng.sample(faults, len(faults))
+            name, fault = deck.pop()
             await asyncio.to_thread(fault)
             storm.faults[name] += 1
 
