@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,29 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import free_ports
-from tests.servers import REPOSITORY, shared_jars_dir
-
-#: Every port of the installation by its setting.
-PORT_SETTINGS = (
-    "SIGNALBOX_EDGE_PORT",
-    "SIGNALBOX_ENVOY_ADMIN_PORT",
-    "SIGNALBOX_ENVOY_METRICS_PORT",
-    "SIGNALBOX_PRICES_PORT",
-    "SIGNALBOX_ANALYSIS_PORT",
-    "SIGNALBOX_GATEWAY_PORT",
-    "SIGNALBOX_GATEWAY_WEB_PORT",
-    "SIGNALBOX_GATEWAY_WS_PORT",
-    "SIGNALBOX_PRICES_METRICS_PORT",
-    "SIGNALBOX_ANALYSIS_METRICS_PORT",
-    "SIGNALBOX_GATEWAY_METRICS_PORT",
-    "SIGNALBOX_PRICES_WORKER_METRICS_PORT",
-    "SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT",
-    "SIGNALBOX_FEEDS_METRICS_PORT",
-    "SIGNALBOX_KAFKA_PORT",
-    "SIGNALBOX_KAFKA_CONTROLLER_PORT",
-    "SIGNALBOX_VALKEY_PORT",
-)
+from tests.servers import REPOSITORY, stack_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +36,6 @@ class Stack:
     def bootstrap(self) -> str:
         """Address of the broker."""
         return f"127.0.0.1:{self.env['SIGNALBOX_KAFKA_PORT']}"
-
-
-def stack_environment(home: Path) -> dict[str, str]:
-    """An environment for an installation of its own: free ports, a data folder, the jars shared with the other tests."""
-    own = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SIGNALBOX_") and key not in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL")}
-    return inherited | own | {"SIGNALBOX_HOME": str(home), "SIGNALBOX_JARS_DIR": str(shared_jars_dir())}
 
 
 def signalbox(env: dict[str, str], *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:

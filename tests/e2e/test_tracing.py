@@ -15,8 +15,9 @@ from signalbox.prices.v1 import prices_service_pb2 as prices
 from signalbox.prices.v1 import prices_service_pb2_grpc as prices_grpc
 
 from services.runtime.testing import eventually
-from tests.e2e.conftest import Stack, signalbox, stack_environment
+from tests.e2e.conftest import Stack, signalbox
 from tests.otlp_receiver import ReceivedSpan, Receiver, otlp_receiver
+from tests.servers import stack_environment
 
 #: From a signal's message to the first tick of its trace, each with its process.
 SIGNAL_PATH = [

@@ -35,8 +35,8 @@ Told = Callable[[float, str], None]
 
 #: Bars of one symbol at most, as many as the analysis service answers for: 20 years.
 _MOST_BARS = 5_000
-#: Bars of all symbols together at most: what bounds the memory of a report of many symbols, at about 150 bytes each.
-_ALL_BARS = 5_000_000
+#: Bars of all symbols together at most: what bounds the memory of a report of many symbols, at about 250 bytes each.
+_ALL_BARS = 3_000_000
 #: Collecting is so far when all bars are there.
 _BARS_PART, _ANALYSIS_PART = 0.5, 0.45
 
