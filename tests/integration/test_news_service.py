@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,8 +30,9 @@ from services.runtime.kafka import make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing.waiting import eventually
 from services.runtime.topics import ARTICLES, NEWS_FEEDS
+from tests.integration.edge_servers import edge_settings, running_envoy
 from tests.processes import Process
-from tests.servers import new_broker
+from tests.servers import REPOSITORY, new_broker
 
 if TYPE_CHECKING:
     from signalbox.news.v1.news_service_pb2_grpc import NewsServiceAsyncStub as Stub
@@ -84,6 +89,7 @@ class News:
     producer: Producer
     process: Process
     address: str
+    edge_port: int = 0
 
     def send(self, article: Article) -> None:
         self.producer.produce(ARTICLES.name, encode_article(article), article.key, 0, headers=list(record_headers("Article", article.key, TRACE)))
@@ -101,7 +107,8 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[News]:
     (home / "feeds.yaml").write_text(FEEDS, encoding="utf-8")
     with new_broker(home / "kafka") as broker:
         ensure_topics(broker.bootstrap, 1, (ARTICLES, NEWS_FEEDS))
-        ports = free_ports(2)
+        edge = edge_settings()
+        ports = [edge.news_port, *free_ports(1)]
         env = {
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
             "SIGNALBOX_NEWS_PORT": str(ports[0]),
@@ -119,7 +126,8 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[News]:
         process = Process(["services.news"], home / "news.log", ports[1], env)
         try:
             process.wait_ready()
-            yield News(producer, process, f"127.0.0.1:{ports[0]}")
+            with running_envoy(home / "envoy", edge):
+                yield News(producer, process, f"127.0.0.1:{ports[0]}", edge.edge_port)
         finally:
             process.end()
             print(process.log[-5000:])
@@ -248,6 +256,30 @@ async def test_one_command_rebuilds(news: News, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("SIGNALBOX_NEWS_ADDRESS", "127.0.0.1:1")
     assert await asyncio.to_thread(rebuild.main) == 1
     assert "UNAVAILABLE" in capsys.readouterr().err
+
+
+def _command(news: News, *arguments: str, code: int = 0) -> str:
+    """`signalbox news` through the edge; its output."""
+    env = {**os.environ, "SIGNALBOX_EDGE_PORT": str(news.edge_port), "COLUMNS": "300"}
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local.cli", "news", *arguments], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_the_command_line_shows_it_through_the_edge(news: News) -> None:
+    assert TITLES[1][1] in _command(news, "list", "AAPL.XNAS", "--as-of", "2025-10-09T08:53:30Z")
+    found = json.loads(_command(news, "list", "IBM.XNYS", "--feed", "beta", "--json"))
+    assert [article["id"] for article in found["articles"]] == ["a5"]
+    assert TITLES[3][1] in _command(news, "search", "weather")
+    assert "Syntax Error" in _command(news, "search", "fed AND (", code=1)
+    assert TITLES[1][1] in _command(news, "story", "a0")
+    assert "not found" in _command(news, "story", "none", code=1)
+    shown = _command(news, "feeds")
+    assert "http-5xx: 503" in shown
+    assert "failing" in shown
+    assert "9 articles, 9 in the index, 2 feeds" in _command(news, "rebuild")
 
 
 async def test_ends_in_order(news: News) -> None:
