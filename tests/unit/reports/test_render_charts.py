@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.reports.daily.model import SuspectedSplit
 from services.reports.daily.render import formats
 from services.reports.daily.render.charts import CHART_HEIGHT, MACD, PRICE, RSI, VOLUME, symbol_chart
-from services.reports.daily.render.scene import Area, Bars, Line, Pane, round_ticks, spread, tick_text
+from services.reports.daily.render.scene import UNITS_PER_SLOT, Area, Bars, Line, Pane, round_ticks, spread, tick_text
 from services.reports.daily.render.svg import runs
 from tests.unit.reports.made_reports import made_report
 
@@ -71,6 +72,15 @@ def test_signals_of_the_day_are_marked_strongly_at_the_last_bar() -> None:
     assert {mark.direction for mark in strong} == {str(signal.direction) for signal in report.signals}
     assert all(mark.x == max(other.x for other in marks) for mark in strong)
     assert all(signal.title in " ".join(mark.title for mark in strong) for signal in report.signals)
+
+
+def test_a_suspected_split_is_marked_where_it_is() -> None:
+    chart = SYMBOLS[0].chart
+    inside, before = SuspectedSplit(chart.dates[60], 2.0, "2:1"), SuspectedSplit("2001-01-01", 3.0, "3:1")
+    drawing = symbol_chart(chart, "X", (before, inside))
+    (line,) = [shape for shape in drawing.shapes if isinstance(shape, Bars) and shape.tone == "split"]
+    assert line.x.tolist() == [60 * UNITS_PER_SLOT]
+    assert [label.text for label in drawing.labels if label.tone == "warn"] == ["split 2:1?"]
 
 
 def test_price_labels_do_not_overlap() -> None:

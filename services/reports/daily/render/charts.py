@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.reports.daily.model import ChartSeries, FloatArray, Histogram, MarketHistory
+from services.reports.daily.model import ChartSeries, FloatArray, Histogram, MarketHistory, SuspectedSplit
 from services.reports.daily.render.formats import price as price_text
 from services.reports.daily.render.scene import (
     UNITS_PER_SLOT,
@@ -41,12 +41,14 @@ MARK_GAP = 9
 MARK_STEP = 17
 
 
-def symbol_chart(series: ChartSeries, symbol: str) -> Drawing:
-    """Candles with averages and bands, volume, RSI and MACD, the signals marked."""
+def symbol_chart(series: ChartSeries, symbol: str, splits: Sequence[SuspectedSplit] = ()) -> Drawing:
+    """Candles with averages and bands, volume, RSI and MACD, the signals and suspected splits marked."""
     x = _middles(len(series))
     price = _price_pane(series)
-    shapes = [*_price_shapes(series, x, price), *_volume_shapes(series, x), *_rsi_shapes(series, x), *_macd_shapes(series, x)]
+    breaks = [(series.dates.index(split.date), split.label) for split in splits if split.date in series.dates]
+    shapes = [*_price_shapes(series, x, price), *_split_shapes(x, breaks), *_volume_shapes(series, x), *_rsi_shapes(series, x), *_macd_shapes(series, x)]
     labels = [*_price_labels(series, price), *_pane_labels(series), *_date_labels(series)]
+    labels += [Label(int(x[index]) - UNITS_PER_SLOT // 2, PRICE[0] + 10, f"split {label}?", "inside", "warn") for index, label in breaks]
     title = f"{symbol}: candles, volume, RSI and MACD of {len(series)} sessions to {series.dates[-1]}" if series.dates else f"{symbol}: no bars"
     return Drawing(_width(len(series)), CHART_HEIGHT, tuple(shapes), tuple(labels), tuple(_marks(series, x, price)), title)
 
@@ -67,6 +69,14 @@ def _price_pane(series: ChartSeries) -> Pane:
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low, high = spread(low, high, 0.07)
     return Pane(PRICE[0], PRICE[1], low, high)
+
+
+def _split_shapes(x: Units, breaks: Sequence[tuple[int, str]]) -> list[Bars]:
+    """A line between the session before and the one whose prices cannot be compared with it."""
+    if not breaks:
+        return []
+    at = np.array([int(x[index]) - UNITS_PER_SLOT // 2 for index, _ in breaks])
+    return [Bars(at, np.full(at.shape, PRICE[0]), np.full(at.shape, PRICE[1]), "split")]
 
 
 def _within(values: FloatArray, pane: Pane) -> FloatArray:
@@ -91,7 +101,7 @@ def _price_shapes(series: ChartSeries, x: Units, pane: Pane) -> list[Bars | Line
 
 
 def _price_ticks(pane: Pane) -> list[float]:
-    return [tick for tick in round_ticks(pane.low, pane.high, 5) if PRICE[0] + 10 < pane.unit(tick) < PRICE[1] - 4]
+    return [tick for tick in round_ticks(pane.low, pane.high, 6) if PRICE[0] + 10 < pane.unit(tick) < PRICE[1] - 4]
 
 
 def _volume_shapes(series: ChartSeries, x: Units) -> list[Bars | Line | Area | Rule]:

@@ -68,7 +68,7 @@ def _hash(text: str) -> str:
 
 
 def _symbol_chart(report: model.SymbolReport) -> Markup:
-    return Markup(chart_svg(charts.symbol_chart(report.chart, formats.clean(report.symbol))))
+    return Markup(chart_svg(charts.symbol_chart(report.chart, formats.clean(report.symbol), report.splits)))
 
 
 def _spark(report: model.SymbolReport) -> Markup:

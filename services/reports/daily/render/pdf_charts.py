@@ -24,6 +24,7 @@ _STROKES = {
 }
 _LABEL = Type(6.5, "muted", REGULAR)
 _INSIDE = Type(6.5, "soft", REGULAR)
+_WARNING = Type(6.5, "warn", MEDIUM)
 _LAST = Type(6.8, "text", MEDIUM)
 
 
@@ -56,7 +57,7 @@ def draw_chart(paper: Paper, drawing: Drawing, box: Box) -> None:
         elif label.place == "below":
             paper.text(frame.x(label.x), box.top + box.height + 8.5, label.text, _LABEL, "middle")
         else:
-            paper.text(frame.x(label.x) + 1, base, label.text, _INSIDE)
+            paper.text(frame.x(label.x) + 1.5, base, label.text, _WARNING if label.tone == "warn" else _INSIDE)
 
 
 def _draw_shape(paper: Paper, shape: Bars | Line | Area | Rule, frame: _Frame, drawing: Drawing) -> None:
@@ -81,13 +82,14 @@ def _draw_shape(paper: Paper, shape: Bars | Line | Area | Rule, frame: _Frame, d
 def _draw_bars(paper: Paper, bars: Bars, frame: _Frame) -> None:
     kind, _, way = bars.tone.partition(" ")
     slot = UNITS_PER_SLOT * frame.across
-    width = {"wick": 0.45, "body": slot * 0.68, "volume": slot * 0.68, "column": 16 * frame.across}[kind]
+    width = {"wick": 0.45, "body": slot * 0.68, "volume": slot * 0.68, "column": 16 * frame.across, "split": 0.7}[kind]
     strokes = " ".join(
         f"{frame.x(x):.2f} {frame.y(top):.2f} m {frame.x(x):.2f} {frame.y(bottom):.2f} l"
         for x, top, bottom in zip(bars.x.tolist(), bars.top.tolist(), bars.bottom.tolist(), strict=True)
     )
     if strokes:
-        paper.path(strokes, f"{way}-pale" if kind == "volume" else way, width)
+        colour = "warn" if kind == "split" else f"{way}-pale" if kind == "volume" else way
+        paper.path(strokes, colour, width, dashed=kind == "split")
 
 
 def _run(x: list[int], y: list[int], frame: _Frame) -> str:

@@ -35,7 +35,7 @@ def _draw(paper: Paper, top: float, *, item: model.NewsItem, lines: list[str], a
     x = left + paper.text(left, base, fit(item.publisher, SMALL, 200), SMALL)
     if item.sentiment is not None:
         said = f" · {item.sentiment_label or 'sentiment'} {formats.number(item.sentiment, 2)}"
-        x += paper.text(x, base, said, Type(7.5, formats.way(item.sentiment)))
+        x += paper.text(x, base, said, Type(7.5, wording.sentiment_way(item)))
     if item.is_recorded:
         x += paper.badge(x + 5, base - 0.3, "RECORDED", "replay") + 5
     if with_symbols and item.symbols:

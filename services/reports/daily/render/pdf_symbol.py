@@ -51,7 +51,7 @@ def symbol_group(report: model.SymbolReport, clock: formats.Clock, day: str, sil
         *notes,
         body,
         *(signals or [_line("Signals are unknown: see coverage." if silence.analysis else "No signal on the day.")]),
-        *(news or [_line("News are unknown: see coverage." if silence.news else "No news of the day received.")]),
+        *(news or [_line("News is unknown: see coverage." if silence.news else "No news of the day received.")]),
         Piece(14, _nothing),
     ]
     again = Piece(16, partial(_continued, symbol=report.symbol))
@@ -101,7 +101,7 @@ def _note(paper: Paper, top: float, *, lines: list[str], style: Type) -> None:
 
 
 def _body(paper: Paper, top: float, *, report: model.SymbolReport) -> None:
-    draw_chart(paper, charts.symbol_chart(report.chart, report.symbol), Box(CHART.x, top + 2, CHART.width, CHART.height))
+    draw_chart(paper, charts.symbol_chart(report.chart, report.symbol, report.splits), Box(CHART.x, top + 2, CHART.width, CHART.height))
     at = _sessions(paper, top + 8, report)
     for label, value, more in _figures(report):
         paper.text(SIDE, at, label, _LABEL)

@@ -82,6 +82,11 @@ def outcome(item: model.HorizonOutcome) -> str:
     return f"{item.text}; without a signal {formats.share(item.base_rate)}"
 
 
+def sentiment_way(item: model.NewsItem) -> str:
+    """How an article's sentiment is coloured: not at all where its label is neutral."""
+    return "flat" if item.sentiment_label == "neutral" else formats.way(item.sentiment)
+
+
 def own_is_too_few(signal: model.SignalReport) -> str:
     """Said where the outcomes of all symbols stand in for the symbol's own; otherwise empty."""
     if signal.outcomes is signal.own:
