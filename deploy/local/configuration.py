@@ -28,6 +28,8 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     ("reports-worker", "services.reports.settings:ReportsWorkerSettings"),
     ("Daily report", "services.reports.daily.settings:DailyReportSettings"),
     ("scheduler", "services.reports.schedule.settings:SchedulerSettings"),
+    ("prices-jobs", "services.prices.jobs.settings:PricesJobsSettings"),
+    ("analysis-jobs", "services.analysis.jobs.settings:AnalysisJobsSettings"),
     ("gateway", "gateway.settings:GatewaySettings"),
     ("Envoy", "gateway.edge.settings:EdgeSettings"),
 )

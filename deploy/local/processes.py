@@ -77,6 +77,8 @@ def stack_phases(settings: StackSettings) -> list[Phase]:
         _python(settings, env, "reports-worker", "services.reports.worker"),
         _python(settings, env, "news", "services.news"),
         _python(settings, env, "news-worker", "services.news.worker"),
+        _python(settings, env, "prices-jobs", "services.prices.jobs"),
+        _python(settings, env, "analysis-jobs", "services.analysis.jobs"),
     ]
     # Last, because what is due at once would wait for those that do it.
     scheduler = _python(settings, env, "scheduler", "services.reports.scheduler")
