@@ -124,11 +124,11 @@ SHORTENED = "Long titles and reasons end in …, and letters that its font lacks
 
 #: The last page: what a word of the report means. One entry a line, in the order in which a reader meets them.
 DEFINITIONS: tuple[tuple[str, str], ...] = (
-    ("Expected", "every symbol of the request; without one, every symbol with daily bars or with trades on the day"),
+    ("Expected", "every symbol of the request; without one, all that prices knows"),
     ("Change", "close against the close of the session before"),
     ("Gap", "open against the close of the session before"),
     ("Volume ratio", "the day's volume by the average of the 20 sessions before it, the day not included"),
-    ("From 52-week high", "close against the highest price of the last 52 weeks; a series that is younger says so"),
+    ("From 52-week high", "close against the highest price of the last 364 days; a series that is younger says so"),
     ("Record high", "highest price since the day named beside it: the first on record, or the one after a suspected split"),
     ("Suspected split", "an open that stands to the close before as one whole number to another; prices before it cannot be compared and are left out"),
     ("ATR 14", "average true range of 14 sessions, Wilder's: how far the price usually moves in a session"),
@@ -141,7 +141,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "how often, so many sessions after an earlier signal of the type, the close had moved the way the signal points; "
         "the picture goes from 20 to 80%: a dot, Wilson's interval at 95% around it, and an upright stroke at what all sessions of the same symbols hit "
         "without any signal. "
-        f"With fewer than {model.MIN_SAMPLE} earlier signals nothing is said but how many there were",
+        f"With fewer than {model.MIN_SAMPLE} earlier signals nothing is said but how many there were. Outcomes overlap and symbols move together, so the true uncertainty is larger than the interval",
     ),
     ("News", "articles received by the time of recording; a sentiment is a scorer's guess from −1 to 1, not advice"),
 )
