@@ -32,6 +32,8 @@ class Hit:
     known: Known
     score: float
     """BM25."""
+    position: int
+    """In the whole answer, from 0."""
 
 
 class SearchIndex:
@@ -69,14 +71,14 @@ class SearchIndex:
         with self._lock:
             return int(self._searcher().num_docs)
 
-    def search(self, query: str, view: View, start: int, limit: int) -> tuple[list[Hit], bool]:
-        """Articles in their newest revision of that moment, best first, from the `start`-th on, and whether there are more.
+    def search(self, query: str, view: View, start: int, limit: int) -> tuple[list[Hit], int]:
+        """Articles in their newest revision of that moment, best first, at most `limit` from position `start` on; and how many there are in all.
 
         Of one view all pages come from one answer. Raises InvalidArgument for a query that cannot be read, with what is wrong.
         """
         found = self._answer(query, view)
-        hits = [Hit(known, score) for place, score in found[start : start + limit] if (known := self._book.at(place)) is not None]
-        return hits, start + limit < len(found)
+        page = enumerate(found[start : start + limit], start)
+        return [Hit(known, score, position) for position, (place, score) in page if (known := self._book.at(place)) is not None], len(found)
 
     def _answer(self, query: str, view: View) -> list[tuple[Place, float]]:
         with self._lock:

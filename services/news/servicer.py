@@ -54,9 +54,9 @@ class NewsServicer(pb_grpc.NewsServiceServicer):
             before=before,
             limit=query.page_size + 1,
         )
-        page = found[: query.page_size]
-        token = make_token(bound, until, *page[-1].place) if len(found) > len(page) else ""
-        return pb.ListArticlesResponse(articles=[translate.article_message(known) for known in page], next_page_token=token)
+        articles = translate.article_messages(found[: query.page_size])
+        token = make_token(bound, until, *found[len(articles) - 1].place) if len(found) > len(articles) else ""
+        return pb.ListArticlesResponse(articles=articles, next_page_token=token)
 
     async def GetStory(self, request: pb.GetStoryRequest, context: Context) -> pb.GetStoryResponse:
         """A story with its articles."""
@@ -74,10 +74,12 @@ class NewsServicer(pb_grpc.NewsServiceServicer):
         bound = ("search", query)
         until, start = read_token(request.page_token, bound, 2) if request.page_token else (views.book.next_offset(), 0)
         # In a thread: a commit that is due takes milliseconds.
-        hits, more = await asyncio.to_thread(views.index.search, query.text, View(query.as_of_ns, until), start, query.page_size)
+        hits, total = await asyncio.to_thread(views.index.search, query.text, View(query.as_of_ns, until), start, query.page_size)
+        articles = translate.article_messages([hit.known for hit in hits])
+        following = hits[len(articles)].position if len(articles) < len(hits) else start + query.page_size
         return pb.SearchArticlesResponse(
-            hits=[pb.SearchHit(article=translate.article_message(hit.known), score=hit.score) for hit in hits],
-            next_page_token=make_token(bound, until, start + query.page_size) if more else "",
+            hits=[pb.SearchHit(article=article, score=hit.score) for article, hit in zip(articles, hits, strict=False)],
+            next_page_token=make_token(bound, until, following) if following < total else "",
         )
 
     async def ListFeeds(self, request: pb.ListFeedsRequest, context: Context) -> pb.ListFeedsResponse:

@@ -26,6 +26,8 @@ _MAX_ID = 200
 _DEFAULT_PAGE, _MAX_PAGE = 50, 500
 _DEFAULT_HITS, _MAX_HITS_PAGE = 20, 200
 _RECORDED = "recorded"
+#: Bytes of articles in an answer. As JSON it may be several times as long, and the edge cannot transcode more than a MiB.
+MAX_ANSWER_BYTES = 384 << 10
 
 _TimedRequest = pb.ListArticlesRequest | pb.GetStoryRequest | pb.SearchArticlesRequest
 
@@ -137,12 +139,29 @@ def article_message(known: Known) -> pb.Article:
     )
 
 
+def article_messages(page: Sequence[Known]) -> list[pb.Article]:
+    """The first articles of a page, as many as an answer has room for; at least one of them if there are any."""
+    messages: list[pb.Article] = []
+    room = MAX_ANSWER_BYTES
+    for known in page:
+        message = article_message(known)
+        room -= message.ByteSize()
+        if room < 0 and messages:
+            break
+        messages.append(message)
+    return messages
+
+
 def story_message(story: StoryView) -> pb.Story:
-    """A story as it is answered."""
+    """A story as it is answered: with all its articles, and without summaries where those leave no room for all."""
+    articles = [article_message(known) for known in story.articles]
+    if sum(article.ByteSize() for article in articles) > MAX_ANSWER_BYTES:
+        for article in articles:
+            article.ClearField("summary")
     return pb.Story(
         id=story.id,
         title=story.articles[0].article.title,
-        articles=[article_message(known) for known in story.articles],
+        articles=articles,
         first_received_at=timestamp(story.first_received_ns),
         last_received_at=timestamp(story.last_received_ns),
     )

@@ -19,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.news.v1 import news_service_pb2 as pb
 from signalbox.news.v1.news_service_pb2_grpc import NewsServiceStub
 
+from deploy.local.edge_rest import EdgeRest
 from deploy.local.ports import free_ports
 from services.news import rebuild
 from services.news.article_wire import encode_article, encode_feed_state
@@ -258,6 +259,35 @@ async def test_one_command_rebuilds(news: News, monkeypatch: pytest.MonkeyPatch,
     assert "UNAVAILABLE" in capsys.readouterr().err
 
 
+async def test_pages_of_the_longest_articles_pass_through_the_edge_as_json(news: News, stub: Stub) -> None:
+    """Each page ends where it must, and together they are all there is."""
+    for number in range(300):
+        news.producer.produce(ARTICLES.name, encode_article(_long(number)), f"long{number}@0", 0)
+    assert news.producer.flush(10) == 0
+
+    async def arrived() -> bool:
+        return len(await _ids(stub, feeds=["gamma"], page_size=1)) > 0 and (await _ids(stub, feeds=["gamma"], page_size=1))[0] == "long299"
+
+    await eventually(arrived)
+    rest = EdgeRest(f"http://127.0.0.1:{news.edge_port}")
+    for path, query, key in (("articles", ("feeds", "gamma"), "articles"), ("articles:search", ("query", "quark"), "hits")):
+        found, token = [], ""
+        while True:
+            page = await asyncio.to_thread(rest.get, f"/v1/news/{path}", [query, ("page_size", "200"), ("page_token", token)])
+            found += [each.get("article", each)["id"] for each in page[key]]
+            token = page.get("next_page_token", "")
+            if not token:
+                break
+        assert sorted(found) == sorted(f"long{number}" for number in range(300))
+    story = await asyncio.to_thread(rest.get, "/v1/news/stories/long")
+    assert len(story["story"]["articles"]) == 300
+
+
+def _long(number: int) -> Article:
+    title, summary = f"Quark {number} " + "<&> " * 120, "<quoted> & more " * 120
+    return replace(_articles()[0], id=f"long{number}", feed="gamma", title=title, summary=summary, story_id="long", received_ns=_ns(1_000 + number), links=())
+
+
 def _command(news: News, *arguments: str, code: int = 0) -> str:
     """`signalbox news` through the edge; its output."""
     env = {**os.environ, "SIGNALBOX_EDGE_PORT": str(news.edge_port), "COLUMNS": "300"}
@@ -279,7 +309,7 @@ def test_the_command_line_shows_it_through_the_edge(news: News) -> None:
     shown = _command(news, "feeds")
     assert "http-5xx: 503" in shown
     assert "failing" in shown
-    assert "9 articles, 9 in the index, 2 feeds" in _command(news, "rebuild")
+    assert "309 articles, 309 in the index, 2 feeds" in _command(news, "rebuild")
 
 
 async def test_ends_in_order(news: News) -> None:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.news.v1 import news_service_pb2 as pb
 
 from services.news import translate
-from services.news.book import Known
+from services.news.book import Known, StoryView
 from services.news.domain import FeedState, SymbolLink
 from services.news.enrichment import ArticleEnricher, enrich
 from services.news.feeds.feed import Feed
@@ -40,6 +40,20 @@ def test_how_a_feed_is(feed: Feed, state: FeedState | None, health: int) -> None
 def test_feeds_come_by_name_and_states_of_others_are_left_out() -> None:
     messages = translate.feed_messages([RECORDED, PLAIN], {"gone": FeedState("gone", 1)}, {})
     assert [message.name for message in messages] == ["a", "b"]
+
+
+def test_an_answer_has_room_for_so_many_articles() -> None:
+    """A page of the longest articles ends early, and a story keeps them all without their summaries."""
+    long = [Known(article(number, "t" * 500, summary="s" * 2_000), number) for number in range(500)]
+    page = translate.article_messages(long)
+    assert 100 < len(page) < 200
+    assert sum(message.ByteSize() for message in page) <= translate.MAX_ANSWER_BYTES
+    huge = Known(article(0, summary="s" * translate.MAX_ANSWER_BYTES), 0)
+    assert len(translate.article_messages([huge, huge])) == 1
+    story = translate.story_message(StoryView("s", tuple(long), 0, 1))
+    assert len(story.articles) == 500
+    assert not any(each.summary for each in story.articles)
+    assert translate.story_message(StoryView("s", tuple(long[:3]), 0, 1)).articles[2].summary
 
 
 def test_an_article_keeps_what_is_missing_missing() -> None:

@@ -111,7 +111,8 @@ def test_pages_come_from_one_answer() -> None:
         index.add(known)
     pages += [index.search("fed meets", view, 12, 12), index.search("fed meets", view, 24, 12)]
     assert [hit.known.article.id for hits, _ in pages for hit in hits] == [f"a{number:04d}" for number in range(29, -1, -1)]
-    assert [more for _, more in pages] == [True, True, False]
+    assert [total for _, total in pages] == [30, 30, 30]
+    assert [hit.position for hits, _ in pages for hit in hits] == list(range(30))
 
 
 def test_what_is_forgotten_is_not_found() -> None:
