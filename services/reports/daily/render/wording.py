@@ -141,7 +141,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "how often, so many sessions after an earlier signal of the type, the close had moved the way the signal points; "
         "the picture goes from 20 to 80%: a dot, Wilson's interval at 95% around it, and an upright stroke at what all sessions of the same symbols hit "
         "without any signal. "
-        f"With fewer than {model.MIN_SAMPLE} earlier signals nothing is said but how many there were. Outcomes overlap and symbols move together, so the true uncertainty is larger than the interval",
+        f"With fewer than {model.MIN_SAMPLE} earlier signals nothing is said but how many there were. "
+        "Outcomes overlap and symbols move together, so the true uncertainty is larger than the interval",
     ),
     ("News", "articles received by the time of recording; a sentiment is a scorer's guess from −1 to 1, not advice"),
 )
