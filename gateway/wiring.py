@@ -18,7 +18,7 @@ from gateway.grpc_server import AllHealth, start_grpc_server
 from gateway.grpc_stream import SERVICE as SUBSCRIPTIONS
 from gateway.grpc_stream import SubscriptionService, add_subscription_service
 from gateway.hub.hub import HEARTBEAT_S, Hub
-from gateway.hub.intake import Intake
+from gateway.hub.intake import TICKS, Intake
 from gateway.hub.source import Source
 from gateway.settings import GatewaySettings
 from gateway.web_server import start_web_server
@@ -28,6 +28,7 @@ from services.runtime.grpc_client import channel
 from services.runtime.kafka import BrokerCheck, make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
+from services.runtime.pauses import shorten_pauses
 from services.runtime.topics import BARS
 
 _log = get_logger("gateway")
@@ -42,7 +43,7 @@ async def main(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
     clock = SystemClock()
     hub = Hub(clock, asyncio.get_running_loop().call_later, settings.limits(), flush_interval_s=settings.hub_flush_ms / 1e3)
     intake = Intake(hub, clock, rows=settings.hub_rows)
-    source = Source(settings.kafka_bootstrap_servers, intake.take, lifecycle.fail, clock)
+    source = Source(settings.kafka_bootstrap_servers, intake.take, lifecycle.fail, partial(hub.is_wanted, TICKS), clock)
     gateway = _Gateway(settings, lifecycle, hub, intake, source, clock)
     await gateway.start()
     await lifecycle.stopping.wait()
@@ -72,6 +73,7 @@ class _Gateway:
 
     async def _load(self) -> None:
         await self.source.start()
+        shorten_pauses()
         self.intake.is_live = True
         _log.info("ready", grpc=self.settings.gateway_port, web=self.settings.web_port, websocket=self.settings.ws_port)
 

@@ -68,7 +68,7 @@ def blocks_of(record: Record) -> list[Block]:
     decode = _DECODERS[record.topic]
     traceparent = read_headers(record.headers).traceparent
     origin = origin_of(record, traceparent)
-    return [part._replace(traceparent=traceparent, origin=origin) for block in decode(record.value) for part in parts_of(block)]
+    return [part for block in decode(record.value, traceparent, origin) for part in parts_of(block)]
 
 
 def blocks_of_backlog(topic: str, values: Sequence[bytes]) -> list[Block]:
@@ -88,14 +88,15 @@ def parts_of(block: Block) -> Iterator[Block]:
         yield block._replace(ints=block.ints[rows], floats=floats, signals=block.signals[rows])
 
 
-def _bars(data: bytes) -> Iterator[Block]:
-    return _bar_blocks(decode_bars(data))
+def _bars(data: bytes, traceparent: str | None, origin: Origin | None) -> Iterator[Block]:
+    return _bar_blocks(decode_bars(data), traceparent, origin)
 
 
-def _bar_blocks(bars: BarColumns) -> Iterator[Block]:
+def _bar_blocks(bars: BarColumns, traceparent: str | None = None, origin: Origin | None = None) -> Iterator[Block]:
     rows = bar_matrix(bars)
-    for number, mask in groups(bars.instrument.astype(np.int64) * _SYMBOL_STEP + bars.interval):
-        yield Block(SeriesKey(Channel.BARS, bars.instruments[number // _SYMBOL_STEP].symbol, number % _SYMBOL_STEP), rows[mask])
+    for number, at in groups(bars.instrument.astype(np.int64) * _SYMBOL_STEP + bars.interval):
+        key = SeriesKey(Channel.BARS, bars.instruments[number // _SYMBOL_STEP].symbol, number % _SYMBOL_STEP)
+        yield Block(key, rows[at], None, (), (), traceparent, origin)
 
 
 def bar_matrix(bars: BarColumns) -> IntBlock:
@@ -106,18 +107,18 @@ def bar_matrix(bars: BarColumns) -> IntBlock:
     return matrix([bars.ts_open, bars.ts_close, *prices, *about])
 
 
-def _indicators(data: bytes) -> Iterator[Block]:
-    return _indicator_blocks(decode_indicators(data))
+def _indicators(data: bytes, traceparent: str | None, origin: Origin | None) -> Iterator[Block]:
+    return _indicator_blocks(decode_indicators(data), traceparent, origin)
 
 
-def _indicator_blocks(rows: IndicatorColumns) -> Iterator[Block]:
+def _indicator_blocks(rows: IndicatorColumns, traceparent: str | None = None, origin: Origin | None = None) -> Iterator[Block]:
     ints = matrix([rows.ts_open, rows.revision, rows.source_kind, rows.replay_shift])
-    for number, mask in groups(rows.symbol.astype(np.int64) * _SYMBOL_STEP + rows.interval):
-        symbol = rows.symbols[number // _SYMBOL_STEP]
-        yield Block(SeriesKey(Channel.INDICATORS, symbol, number % _SYMBOL_STEP), ints[mask], rows.values[mask], rows.names)
+    for number, at in groups(rows.symbol.astype(np.int64) * _SYMBOL_STEP + rows.interval):
+        key = SeriesKey(Channel.INDICATORS, rows.symbols[number // _SYMBOL_STEP], number % _SYMBOL_STEP)
+        yield Block(key, ints[at], rows.values[at], rows.names, (), traceparent, origin)
 
 
-def _signals(data: bytes) -> Iterator[Block]:
+def _signals(data: bytes, traceparent: str | None, origin: Origin | None) -> Iterator[Block]:
     try:
         batch = analysis_batch_pb2.SignalBatch.FromString(data)
     except DecodeError as error:
@@ -125,7 +126,7 @@ def _signals(data: bytes) -> Iterator[Block]:
     for signal in batch.signals:
         _check_signal(signal)
         key = SeriesKey(Channel.SIGNALS, signal.symbol, signal.interval)
-        yield Block(key, np.zeros((1, 0), np.int64), signals=(_signal_row(signal),))
+        yield Block(key, np.zeros((1, 0), np.int64), None, (), (_signal_row(signal),), traceparent, origin)
 
 
 def _check_signal(signal: analysis_batch_pb2.SignalRow) -> None:
@@ -168,16 +169,24 @@ def matrix(columns: Sequence[NDArray[np.generic]]) -> IntBlock:
 
 def groups(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64] | slice]]:
     """Each number with the places where it stands; rows keep their order."""
-    if len(numbers) and bool((numbers == numbers[0]).all()):
+    if not len(numbers):
+        return
+    changes = numbers[1:] != numbers[:-1]
+    if not changes.any():
         yield int(numbers[0]), slice(None)
-    elif len(numbers):
-        order = np.argsort(numbers, kind="stable")
-        ascending = numbers[order]
-        cuts = np.flatnonzero(ascending[1:] != ascending[:-1]) + 1
-        yield from zip(ascending[np.append(0, cuts)].tolist(), np.split(order, cuts), strict=True)
+        return
+    if bool((numbers[1:] >= numbers[:-1]).all()):
+        # Records are sorted when they are written.
+        cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(numbers)]
+        yield from zip(numbers[cuts[:-1]].tolist(), map(slice, cuts[:-1], cuts[1:]), strict=True)
+        return
+    order = np.argsort(numbers, kind="stable")
+    ascending = numbers[order]
+    cuts = (np.flatnonzero(ascending[1:] != ascending[:-1]) + 1).tolist()
+    yield from zip(ascending[[0, *cuts]].tolist(), np.split(order, cuts), strict=True)
 
 
-_DECODERS: dict[str, Callable[[bytes], Iterator[Block]]] = {
+_DECODERS: dict[str, Callable[[bytes, str | None, Origin | None], Iterator[Block]]] = {
     BARS.name: _bars,
     INDICATORS.name: _indicators,
     SIGNALS.name: _signals,

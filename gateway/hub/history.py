@@ -50,10 +50,14 @@ class Columns:
 
     def append(self, ints: IntBlock, floats: FloatBlock | None = None) -> None:
         """Add rows, oldest first; shapes (n, ints) and (n, floats)."""
-        self.count += max(0, len(ints) - self._capacity)
-        ints, floats = ints[-self._capacity :], None if floats is None else floats[-self._capacity :]
-        self._grow(self.count + len(ints))
-        at = np.arange(self.count, self.count + len(ints)) % len(self._ints)
+        if len(ints) > self._capacity:
+            self.count += len(ints) - self._capacity
+            ints, floats = ints[-self._capacity :], None if floats is None else floats[-self._capacity :]
+        if self.count + len(ints) > len(self._ints):
+            self._grow(self.count + len(ints))
+        begin = self.count % len(self._ints)
+        # A slice, for nearly all come one by one, and don't reach the end of the ring.
+        at = slice(begin, begin + len(ints)) if begin + len(ints) <= len(self._ints) else np.arange(begin, begin + len(ints)) % len(self._ints)
         self._ints[at] = ints
         if floats is not None:
             self._floats[at] = floats
@@ -118,7 +122,7 @@ class Identities:
 
     def fresh(self, times: NDArray[np.int64], revisions: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Which rows were not seen before; None for all of them, the usual case."""
-        if len(times) and times[0] > self.newest and bool((times[1:] > times[:-1]).all()):
+        if len(times) and times[0] > self.newest and (len(times) == 1 or bool((times[1:] > times[:-1]).all())):
             self.newest = int(times[-1])
             return None
         seen: set[tuple[int, int]] = set()

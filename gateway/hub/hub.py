@@ -1,7 +1,7 @@
 """Who wants what: takes rows, keeps their history, tells the clients."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -35,6 +35,15 @@ class Series:
     """None until its first row."""
     subscribers: dict[Connection, None] = field(default_factory=dict)
     """In the order in which they came."""
+
+
+#: Series of a group of which none is known.
+_NONE: Mapping[str, Series] = {}
+
+
+def newest(final: Series | None) -> int:
+    """Open time of the newest bar of a series of final ones, UTC nanoseconds; -1 for none."""
+    return -1 if final is None or final.history is None else cast(BarHistory, final.history).newest
 
 
 def _nothing_to_prepare(_group: Group) -> None:
@@ -76,6 +85,7 @@ class Hub:
         """Called before a subscription to a group: takes over what was put off while nobody wanted it."""
         self.draining = False
         """No new connections."""
+        self._updates: Counter[Channel] = Counter()
 
     # -- what there is
 
@@ -107,10 +117,24 @@ class Hub:
         found = self.series(key) if key.group in self._wildcards else self._series.get(key)
         return found if found is not None and found.subscribers else None
 
+    def wanted_of(self, group: Group, symbols: Iterable[str]) -> list[Series | None]:
+        """As `wanted` for each of the symbols."""
+        known = self.known(group)
+        if group in self._wildcards:
+            return [known.get(symbol) or self.series(SeriesKey(group.channel, symbol, group.interval)) for symbol in symbols]
+        return [series if (series := known.get(symbol)) is not None and series.subscribers else None for symbol in symbols]
+
+    def known(self, group: Group) -> Mapping[str, Series]:
+        """The series of a channel and interval that are known, by symbol; for reading."""
+        return self._groups.get(group, _NONE)
+
     def newest_final(self, symbol: str, interval: int) -> int:
         """Open time of the newest final bar, UTC nanoseconds; -1 for none."""
-        final = self._series.get(SeriesKey(Channel.BARS, symbol, interval))
-        return -1 if final is None or final.history is None else cast(BarHistory, final.history).newest
+        return newest(self._series.get(SeriesKey(Channel.BARS, symbol, interval)))
+
+    def soon(self, step: Callable[[], None]) -> None:
+        """Call a function in a later turn of the loop."""
+        self._schedule(0.0, step)
 
     # -- clients
 
@@ -175,11 +199,8 @@ class Hub:
 
     # -- updates
 
-    def publish(self, series: Series, update: Update) -> None:
-        """Tell everyone who wants the series."""
-        if not series.subscribers:
-            return
-        _UPDATES[update.key.channel].inc()
+    def tell(self, series: Series, update: Update) -> None:
+        """Tell everyone who wants the series. The caller counts updates: many at once, for a counter costs as much as a small update."""
         for connection in series.subscribers:
             connection.offer(update)
             if not connection.dirty:
@@ -218,7 +239,14 @@ class Hub:
         MESSAGES.inc(self._traffic.messages)
         self.message_rate.add(self._traffic.messages)
         SENT_BYTES.inc(self._traffic.bytes)
+        for channel, count in self._updates.items():
+            _UPDATES[channel].inc(count)
+        self._updates.clear()
         self._traffic.frames = self._traffic.messages = self._traffic.bytes = 0
+
+    def count_updates(self, channel: Channel, count: int) -> None:
+        """So many updates for which there was a subscriber."""
+        self._updates[channel] += count
 
     def announce(self, all_of: Series, named: Iterable[Series], update: Update) -> int:
         """Tell an event to everyone who wants all of its channel or one of its names, each once. Returns how many those are."""
@@ -226,7 +254,7 @@ class Hub:
         for series in named:
             audience.update(series.subscribers)
         if audience:
-            _UPDATES[update.key.channel].inc()
+            self.count_updates(update.key.channel, 1)
         for connection in audience:
             connection.offer(update)
             self.wake(connection)

@@ -1,6 +1,5 @@
 """Rows into histories, and what is new to the subscribers."""
 
-from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
@@ -8,19 +7,19 @@ import numpy as np
 from gateway.hub.blocks import MOST_ROWS, Block
 from gateway.hub.events import Event
 from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHistory, SignalHistory, TickHistory
-from gateway.hub.hub import Hub, Series
+from gateway.hub.hub import Hub, Series, newest
 from gateway.hub.rates import Rate
 from gateway.hub.rows import BarRow, TickRow
 from gateway.hub.series import ALL, NO_INTERVAL, Channel, Group, SeriesKey
-from gateway.hub.tables import Table, joined
+from gateway.hub.tables import Table
+from gateway.hub.unwanted_ticks import UnwantedTicks
 from gateway.hub.updates import Update
 from gateway.metrics import DELIVERY_SECONDS, DUPLICATES, ROWS
 from services.runtime.clock import Clock
 
-_TICKS = Group(Channel.TICKS, NO_INTERVAL)
+TICKS = Group(Channel.TICKS, NO_INTERVAL)
+"""All ticks."""
 _TICK_RECV, _BAR_RECV = (fields.index("ts_recv") for fields in (TickRow._fields, BarRow._fields))
-#: Ticks that nobody wants wait until there are so many; at about 100 bytes each.
-_MOST_WAITING = 20_000
 
 
 class Intake:
@@ -37,8 +36,7 @@ class Intake:
         self._clock = clock
         self._rows, self._ticks = rows, ticks
         self._row_counts = {channel: ROWS.labels(channel.key) for channel in Channel}
-        self._waiting: list[Table] = []
-        self._waiting_rows = 0
+        self._unwanted = UnwantedTicks(self._add_unwanted, hub.soon, clock)
         hub.prepare = self._prepare
         self.tick_rate = Rate(clock)
         """Ticks a second, all sources."""
@@ -69,7 +67,7 @@ class Intake:
     def _prepare(self, group: Group) -> None:
         """Before a subscription: what nobody has wanted so far is taken over."""
         if group.channel is Channel.TICKS:
-            self._take_over_ticks()
+            self._unwanted.move_all()
         elif group.channel is Channel.LIVE_BARS:
             for key in self._hub.forming.keys(group.interval):
                 self._hub.series(key)
@@ -77,24 +75,16 @@ class Intake:
     def _take_ticks(self, table: Table) -> None:
         self.tick_rate.add(len(table.ints))
         self._observe(int(table.ints[-1, _TICK_RECV]))
-        if self._hub.is_wanted(_TICKS):
+        if self._hub.is_wanted(TICKS):
             wanted = np.array([self._hub.wanted(SeriesKey(Channel.TICKS, symbol, NO_INTERVAL)) is not None for symbol in table.symbols], np.bool_)[table.symbol]
             for block in table.take(wanted).blocks():
                 series = self._hub.series(block.key)
                 self._tell(series, self._add_ticks(series, block), len(block.ints), block)
             table = table.take(~wanted)
-        self._waiting.append(table)
-        self._waiting_rows += len(table.ints)
-        if self._waiting_rows >= _MOST_WAITING:
-            self._take_over_ticks()
+        self._unwanted.put(table)
 
-    def _take_over_ticks(self) -> None:
-        """Ticks that nobody wanted, into the histories: in big blocks that costs a tenth of what it costs record by record."""
-        if self._waiting_rows:
-            for block in joined(self._waiting).blocks():
-                self._add_ticks(self._hub.series(block.key), block)
-        self._waiting.clear()
-        self._waiting_rows = 0
+    def _add_unwanted(self, block: Block) -> None:
+        self._add_ticks(self._hub.series(block.key), block)
 
     def _add_ticks(self, series: Series, block: Block) -> TickHistory:
         history = cast(TickHistory | None, series.history) or TickHistory(self._ticks)
@@ -110,13 +100,17 @@ class Intake:
                 self._tell_forming(table.take(table.interval == interval), interval)
 
     def _tell_forming(self, table: Table, interval: int) -> None:
+        group = Group(Channel.LIVE_BARS, interval)
+        wanted, final = self._hub.wanted_of(group, table.symbols), self._hub.known(Group(Channel.BARS, interval))
+        told = 0
         for number, values in zip(table.symbol.tolist(), table.ints.tolist(), strict=True):
-            symbol = table.symbols[number]
-            series = self._hub.wanted(SeriesKey(Channel.LIVE_BARS, symbol, interval))
+            series = wanted[number]
             # A forming bar that arrives after its final one would turn time back.
-            if series is not None and values[0] > self._hub.newest_final(symbol, interval):
+            if series is not None and values[0] > newest(final.get(series.key.symbol)):
+                told += 1
                 self._deliveries.note(table.origin, 1, len(series.subscribers))
-                self._hub.publish(series, Update(series.key, BarRow._make(values), table.traceparent))
+                self._hub.tell(series, Update(series.key, BarRow._make(values), table.traceparent))
+        self._hub.count_updates(Channel.LIVE_BARS, told)
 
     def _take_bars(self, series: Series, block: Block) -> None:
         history = cast(BarHistory | None, series.history) or BarHistory(self._rows)
@@ -161,11 +155,9 @@ class Intake:
         if series.subscribers:
             self._deliveries.note(block.origin, fresh, len(series.subscribers))
             end = history.count()
-            self._publish(series, (Update(block.key, history.row(number), block.traceparent) for number in range(end - fresh, end)))
-
-    def _publish(self, series: Series, updates: Iterable[Update]) -> None:
-        for update in updates:
-            self._hub.publish(series, update)
+            for number in range(end - fresh, end):
+                self._hub.tell(series, Update(series.key, history.row(number), block.traceparent))
+            self._hub.count_updates(block.key.channel, fresh)
 
     def _observe(self, ts_recv: int) -> None:
         if ts_recv and self.is_live:

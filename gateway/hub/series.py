@@ -22,6 +22,9 @@ class Channel(IntEnum):
     JOBS = edge.CHANNEL_JOBS
     ALERTS = edge.CHANNEL_ALERTS
 
+    # An enum's own is a function in Python, and every look-up of a series would call it.
+    __hash__ = int.__hash__
+
     @property
     def key(self) -> str:
         """Its name in JSON."""

@@ -75,6 +75,38 @@ async def test_a_closed_handover_lets_its_reader_go() -> None:
     assert not reader.is_alive()
 
 
+def _live_table(number: int) -> Table:
+    return Table(Channel.LIVE_BARS, (f"S{number}.X",), np.zeros(1, np.int64), np.full(1, 60, np.int64), np.zeros((1, 15), np.int64))
+
+
+async def test_what_is_live_does_not_wait_behind_what_is_final_nor_holds_it_up() -> None:
+    taken: list[Block | Table | Event] = []
+    handover = Handover(asyncio.get_running_loop(), taken.append, ManualClock())
+    tables, blocks = [_live_table(number) for number in range(3)], [_block(number) for number in range(100)]
+    handover.put([*blocks, *tables])
+    await eventually(lambda: len(taken) == 103)
+    assert [rows for rows in taken if isinstance(rows, Table)] == tables
+    assert [rows for rows in taken if isinstance(rows, Block)] == blocks
+    places = [place for place, rows in enumerate(taken) if isinstance(rows, Table)]
+    assert places[0] == 0
+    assert 1 < places[1] < places[2] < 50
+
+
+async def test_the_handover_gives_others_a_turn() -> None:
+    clock, turns, taken = ManualClock(), [], []
+    loop = asyncio.get_running_loop()
+
+    def slow(rows: Block | Table | Event) -> None:
+        taken.append(rows)
+        clock.advance(0.003)
+        loop.call_soon(lambda: turns.append(len(taken)))
+
+    handover = Handover(loop, slow, clock)
+    handover.put([_block(number) for number in range(5)])
+    await eventually(lambda: len(turns) == 5)
+    assert turns == [1, 2, 3, 4, 5]
+
+
 def test_render_writes_what_envoy_reads(tmp_path: Path) -> None:
     versions = render(EdgeSettings(), tmp_path)
     assert versions == render(EdgeSettings(), tmp_path)
