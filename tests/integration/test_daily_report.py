@@ -92,7 +92,8 @@ def test_what_could_not_be_had_is_told(home: Path) -> None:
     (missing,) = model.coverage.of(SymbolState.MISSING)
     assert (missing.symbol, missing.reason) == ("ES.XCME", "no daily bars; no trade known")
     away = {row.name: row.detail for row in model.coverage.sources if not row.ok}
-    assert set(away) == {"news", "system", "metrics"}
+    assert set(away) == {"news", "alerts", "system", "metrics"}
+    assert away["alerts"] == "records of alerts that could not be read: 1"
     assert "UNAVAILABLE" in away["news"]
     assert sorted(report.warnings) == sorted(f"{name}: {detail}" for name, detail in away.items())
     assert [alert.title for alert in model.alerts] == ["x failed"]
@@ -160,6 +161,7 @@ def test_a_report_is_delivered_and_a_failure_is_a_warning(home: Path, monkeypatc
     assert len(failed) == 2
     assert "secret" not in "".join(failed)
     assert failed[1].startswith("not delivered to address 3 of SIGNALBOX_REPORT_NOTIFY")
+    assert (report.deliveries, report.deliveries_failed) == (3, 2)
     # How a delivery went is no part of the report.
     assert not [line for line in archive_in(home).get(report.id).warnings if "delivered" in line]
 

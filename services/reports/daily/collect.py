@@ -27,7 +27,7 @@ from services.reports.daily.recorded import (
 )
 from services.reports.daily.sessions import DAY_NS, day_number, day_text, session_days
 from services.runtime.clock import Clock
-from services.runtime.errors import SignalboxError, Unavailable
+from services.runtime.errors import InvalidArgument, Unavailable
 
 T = TypeVar("T")
 #: Told how far collecting is, 0 to 1, and what it does.
@@ -90,7 +90,7 @@ async def _bars(wanted: Wanted, expected: Sequence[str], known: Mapping[str, boo
     end_ns = (day_number(wanted.date) + 1) * DAY_NS if wanted.date else None
     daily = [symbol for symbol in expected if known.get(symbol)]
     found = {symbol: _Found(no_bars()) for symbol in expected}
-    most = _most_bars(len(daily))
+    most = most_bars(len(daily))
     found |= await _bars_of(daily, end_ns, sources, most=most, parallel=parallel, told=told)
     if not wanted.date:
         day = _newest_day(found)
@@ -106,7 +106,7 @@ async def _bars_of(symbols: Sequence[str], end_ns: int | None, sources: Sources,
         async with turns:
             try:
                 found[symbol] = _Found(await sources.prices.daily_bars(symbol, end_ns, most))
-            except SignalboxError as error:
+            except (InvalidArgument, Unavailable) as error:
                 found[symbol] = _Found(no_bars(), f"prices: {error}")
         told(_BARS_PART * len(found) / len(symbols), f"reading bars of {symbol}")
 
@@ -114,7 +114,8 @@ async def _bars_of(symbols: Sequence[str], end_ns: int | None, sources: Sources,
     return found
 
 
-def _most_bars(symbols: int) -> int:
+def most_bars(symbols: int) -> int:
+    """Bars of each symbol at most, so that all of them together have room."""
     return min(_MOST_BARS, _ALL_BARS // max(1, symbols))
 
 
@@ -135,10 +136,10 @@ async def _analyses(found: Mapping[str, _Found], sources: Sources, day: int, tol
     answers: dict[str, AnalysisRecord | Failure] = {}
     problem = ""
     try:
-        async for symbol, answer in sources.analyses.analyses(symbols, (day + 1) * DAY_NS, _most_bars(len(symbols))):
+        async for symbol, answer in sources.analyses.analyses(symbols, (day + 1) * DAY_NS, most_bars(len(symbols))):
             answers[symbol] = answer
             told(_BARS_PART + _ANALYSIS_PART * len(answers) / len(symbols), f"analysing {symbol}")
-    except SignalboxError as error:
+    except Unavailable as error:
         problem = str(error)
         for symbol in symbols:
             answers.setdefault(symbol, Failure("UNAVAILABLE", problem))
@@ -186,7 +187,9 @@ async def _with_the_rest(head: InputHead, sources: Sources, rows: tuple[SourceRo
     """What is not about one symbol. Each of these may be away."""
     start_ns = day_start_ns(head.date, head.time_zone)
     articles, news_problem = await _tried(sources.newsroom.articles(start_ns, head.recorded_ns), ())
-    alerts, alerts_problem = await _tried(sources.alerts.alerts(), ())
+    (alerts, unreadable), alerts_problem = await _tried(sources.alerts.alerts(), ((), 0))
+    if unreadable:
+        alerts_problem = f"records of alerts that could not be read: {unreadable}"
     system, system_problem = await _tried(sources.installation.status(), SystemRecord())
     samples, silent = await sources.installation.metrics()
     return replace(

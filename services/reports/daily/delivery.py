@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from services.reports.daily.metrics import DELIVERIES
 from services.reports.daily.model import DailyReportModel
 from services.runtime.logging import get_logger
 
@@ -28,7 +27,6 @@ def deliver(setting: str, model: DailyReportModel, page: Path | None) -> list[st
         # A wrong address may be all password: it is told by its place only.
         shown, why = _send(address, model, page)
         where = shown or f"address {number} of SIGNALBOX_REPORT_NOTIFY"
-        DELIVERIES.labels("failed" if why else "delivered").inc()
         if why:
             _log.warning("report was not delivered", report=model.meta.id, to=where, why=why)
             failed.append(f"not delivered to {where}: {why}")

@@ -19,7 +19,7 @@ from services.reports.daily.adapters.prices import PricesOverGrpc
 from services.reports.daily.archive import archive_in
 from services.reports.daily.collect import Wanted, collect
 from services.reports.daily.compute import compute
-from services.reports.daily.delivery import deliver
+from services.reports.daily.delivery import addresses, deliver
 from services.reports.daily.files import FILES, INPUT, write_files
 from services.reports.daily.model import DailyReportModel
 from services.reports.daily.ports import Sources
@@ -66,7 +66,9 @@ def make_report(request: pb.CreateDailyReportRequest, context: JobContext, setti
     html = FILES[pb.REPORT_FORMAT_HTML].name
     page = archive.path(kept.id, html)[0] if html in files else None
     # The archive holds what the report is; how its delivery went is told by the job that delivered it.
-    kept.warnings.extend(deliver(settings.report_notify, model, page))
+    failed = deliver(settings.report_notify, model, page)
+    kept.warnings.extend(failed)
+    kept.deliveries, kept.deliveries_failed = len(addresses(settings.report_notify)), len(failed)
     progress.finish(f"report {kept.id}")
     return kept
 

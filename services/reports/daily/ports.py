@@ -64,8 +64,8 @@ class Newsroom(Protocol):
 class Alerts(Protocol):
     """Alerts of operation."""
 
-    async def alerts(self) -> Sequence[AlertRow]:
-        """The last state of each. Raises Unavailable."""
+    async def alerts(self) -> tuple[Sequence[AlertRow], int]:
+        """The last state of each, and how many records could not be read. Raises Unavailable."""
 
 
 class Installation(Protocol):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from services.reports.daily.collect import Wanted, collect
-from services.reports.daily.errors import NothingToReport
+from services.reports.daily.collect import Wanted, collect, most_bars
+from services.reports.daily.errors import NothingToReport, ReportCancelled
 from services.reports.daily.model import AlertRow, CoverageRow, NewsItem, SymbolState
 from services.reports.daily.ports import AnalysisRecord, Failure, Sources
 from services.reports.daily.recorded import SIGNAL_TYPES, BarsRecord, MetricSample, ReportInput, SymbolRecord, SystemRecord, no_bars
@@ -36,6 +36,7 @@ class Services:
     """Sessions that are not there yet, at the first question only."""
     analysis_ahead: int = 0
     asked: list[str] = field(default_factory=list)
+    unreadable: int = 0
     trades: Mapping[str, int] = field(default_factory=lambda: {"ES.XCME": TRADE_NS})
 
     def _check(self, name: str) -> None:
@@ -73,9 +74,9 @@ class Services:
         self._check("news")
         return [NewsItem("a", "Title", "Wire", "", start_ns + 1, start_ns + 2, (NAMES[0],), 0.1, "neutral", is_recorded=False)]
 
-    async def alerts(self) -> Sequence[AlertRow]:
+    async def alerts(self) -> tuple[Sequence[AlertRow], int]:
         self._check("alerts")
-        return []
+        return [], self.unreadable
 
     async def status(self) -> SystemRecord:
         self._check("gateway")
@@ -185,3 +186,24 @@ async def test_a_day_before_all_bars_is_told_as_such() -> None:
     record = await collected(Services(), date="1990-01-02")
     assert {row.reason for name, row in rows(record).items() if name in RECORDS} == {"no daily bar up to 1990-01-02; no trade known"}
     assert all(len(item.bars) == len(no_bars()) for item in record.symbols)
+
+
+async def test_alerts_that_cannot_be_read_are_told() -> None:
+    record = await collected(Services(unreadable=3))
+    assert [row.detail for row in record.head.sources if not row.ok] == ["records of alerts that could not be read: 3"]
+
+
+@pytest.mark.parametrize("word", ["reading", "analysing"])
+async def test_cancelling_ends_collecting_and_is_no_failure_of_a_symbol(word: str) -> None:
+    def told(_: float, message: str) -> None:
+        if message.startswith(word):
+            raise ReportCancelled
+
+    services = Services()
+    sources = Sources(services, services, services, services, services)
+    with pytest.raises(ReportCancelled):
+        await collect(Wanted(DAY, (), "UTC"), sources, ManualClock(), parallel=3, told=told, expecting=lambda _: None)
+
+
+def test_many_symbols_have_fewer_bars_each() -> None:
+    assert [most_bars(count) for count in (0, 1, 600, 1_000, 2_000)] == [5_000, 5_000, 5_000, 3_000, 1_500]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from google.protobuf.message import DecodeError
 from signalbox.events.v1 import alert_pb2
 
-from services.reports.daily.metrics import UNREADABLE_ALERTS
 from services.reports.daily.model import AlertRow
 from services.runtime.errors import Unavailable
 from services.runtime.kafka import ReaderFailed, Record, TopicReader
@@ -24,10 +23,11 @@ class AlertsTopic:
     def __init__(self, bootstrap: str, timeout_s: float) -> None:
         self._bootstrap, self._timeout_s = bootstrap, timeout_s
 
-    async def alerts(self) -> Sequence[AlertRow]:
+    async def alerts(self) -> tuple[Sequence[AlertRow], int]:
         """As the port says."""
         found: dict[str, AlertRow] = {}
-        reader = TopicReader(self._bootstrap, [ALERTS.name], lambda records: _add(found, records))
+        unreadable: list[Record] = []
+        reader = TopicReader(self._bootstrap, [ALERTS.name], lambda records: _add(found, unreadable, records))
         reader.start()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -38,15 +38,15 @@ class AlertsTopic:
             raise Unavailable("Kafka", str(error)) from error
         finally:
             await asyncio.to_thread(reader.stop)
-        return [found[key] for key in sorted(found)]
+        return [found[key] for key in sorted(found)], len(unreadable)
 
 
-def _add(found: dict[str, AlertRow], records: Sequence[Record]) -> None:
+def _add(found: dict[str, AlertRow], unreadable: list[Record], records: Sequence[Record]) -> None:
     for record in records:
         try:
             alert = alert_pb2.Alert.FromString(record.value)
         except DecodeError as error:
-            UNREADABLE_ALERTS.inc()
+            unreadable.append(record)
             _log.warning("alert cannot be read", partition=record.partition, offset=record.offset, error=str(error))
             continue
         found[alert.key] = AlertRow(
