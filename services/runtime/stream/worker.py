@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 from confluent_kafka import Producer
@@ -15,10 +15,12 @@ from services.runtime.headers import RecordHeaders
 from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
+from services.runtime.pauses import shorten_pauses
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
 from services.runtime.stream.health import WorkerHealth
+from services.runtime.stream.live_turns import LiveTurns
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.pipeline import PartitionPipeline
@@ -29,12 +31,18 @@ from services.runtime.topics import Topic
 
 _log = get_logger("stream")
 
+#: Milliseconds that an output waits for others: what is shown live is on its way for the third time.
+_LINGER_MS = 1
+#: The same of what follows from records and is final: by then it is two seconds old, and a request costs the broker more than what is in it.
+_PATIENT_LINGER_MS = 5
 #: Seconds between two looks at the broker's acknowledgements while no records come.
 _POLL_SECONDS = 0.1
 #: Seconds between two looks at which partitions are due for a checkpoint.
 _CHECKPOINT_LOOK_SECONDS = 0.02
 #: Seconds between two looks at acknowledgements while something waits for them.
 _WAIT_SECONDS = 0.002
+#: How long the loop is held while records wait.
+_HOLD_NS = 1_000_000
 #: Seconds between two comparisons of positions with the ends of their partitions.
 _WATCH_SECONDS = 2.0
 #: Seconds for the last checkpoint before the partitions are given away (the group waits for us, 10 s at most) and at the end (the lifecycle
@@ -44,8 +52,8 @@ _LAST_CHECKPOINT_SECONDS = 3.0
 _LEAVE_SECONDS = 4.0
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _CHECKPOINT_SHARE = 0.1
-#: Part of a worker's time that `live` may take, and while it is behind: whoever watches then sees forming bars less often, and final ones sooner.
-_LIVE_SHARE, _LIVE_SHARE_BEHIND = 0.25, 0.05
+#: Looks at whose turn it is to show what is not final, in the interval of one partition, while no records come.
+_LIVE_LOOKS = 4
 #: Milliseconds that a record has waited when the worker counts as behind.
 _BEHIND_MS = 250
 #: Longest pause that follows from that. A checkpoint that waited 7 s for a broker's restart was followed by none for 70 s, and then by a crash
@@ -61,8 +69,7 @@ async def run_worker(
     make_processor: called with the partition, for each assignment anew. checkpoint_topic: compacted, as many partitions as the input.
     Raises StreamError or TooManyDeadLetters when it cannot go on; the process must end then, and the next one continues from the checkpoints.
     """
-    # What exists by now stays: looking through Faust's and numba's objects again and again for garbage took 5 % of a worker's time.
-    gc.freeze()
+    shorten_pauses()
     worker = StreamWorker(settings, input_topic, checkpoint_topic, make_processor, SystemClock())
     lifecycle.ops.add_ready_check("stream", worker.health.check_ready)
     lifecycle.ops.add_live_check("stream", worker.health.check_alive)
@@ -83,10 +90,11 @@ class StreamWorker:
         self._draining = False
         self._assignments = 0
         self._pipelines: dict[int, PartitionPipeline] = {}
-        self._next_live_ns = 0
+        self._live_turns = LiveTurns(settings.live_interval_ms * 1_000_000)
         self._behind = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._outputs = OutputProducer(make_producer(settings.kafka_bootstrap_servers), self._fail, settings.max_outstanding_outputs)
+        hurried, patient = (make_producer(settings.kafka_bootstrap_servers, linger_ms=linger_ms) for linger_ms in (_LINGER_MS, _PATIENT_LINGER_MS))
+        self._outputs = OutputProducer(hurried, self._fail, settings.max_outstanding_outputs, patient)
         self._buried_from = _TrackedProducer()
         self._dead_letters = DeadLetters(cast(Producer, self._buried_from), settings.dead_letters_per_minute, clock)
         self._opener = PartitionOpener(settings, input_topic, checkpoint_topic, make_processor=make_processor, outputs=self._outputs, bury=self._bury)
@@ -112,7 +120,7 @@ class StreamWorker:
     def _timers(self) -> list[tuple[str, float, Callable[[], Any]]]:
         return [
             ("poll", _POLL_SECONDS, self._tick),
-            ("live", self._settings.live_interval_ms / 1000, self._live),
+            ("live", self._settings.live_interval_ms / 1000 / _LIVE_LOOKS, self._live),
             ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
             ("watch", _WATCH_SECONDS, lambda: self.health.watch(self._pipelines)),
         ]
@@ -216,6 +224,7 @@ class StreamWorker:
 
     async def consume(self, events: AsyncIterator[Any]) -> None:
         """The agent's edge: whatever goes wrong with a record ends the process, for Faust would go on without it."""
+        yielded = 0
         async for event in events:
             for record in event.message.value:
                 try:
@@ -225,7 +234,9 @@ class StreamWorker:
                     self._fail(error if isinstance(error, StreamError) else RecordFailed(record.topic, record.partition, record.offset, error))
                     await _for_ever()
             # Taking an event from a queue that is not empty yields to nobody: let Faust fetch on, and timers run, meanwhile.
-            await asyncio.sleep(0)
+            if (now := self._clock.monotonic_ns()) - yielded > _HOLD_NS:
+                await asyncio.sleep(0)
+                yielded = now
 
     async def _take(self, record: Any, event: Any) -> None:
         message = event.message
@@ -269,13 +280,12 @@ class StreamWorker:
 
     def _live(self) -> None:
         begin = self._clock.monotonic_ns()
-        if begin < self._next_live_ns or self._draining or self._outputs.crowded:
+        if not self._pipelines or self._draining or not self._live_turns.is_due(begin) or self._outputs.crowded:
             return
-        for pipeline in self._pipelines.values():
-            pipeline.live(self._clock.now_ns())
-        share = _LIVE_SHARE_BEHIND if self._behind else _LIVE_SHARE
-        took = self._clock.monotonic_ns() - begin
-        self._next_live_ns = begin + max(self._settings.live_interval_ms * 1_000_000, int(took / share))
+        partitions = len(self._pipelines)
+        turn = self._live_turns.next(partitions)
+        next(islice(self._pipelines.values(), turn, None)).live(self._clock.now_ns())
+        self._live_turns.took(begin, self._clock.monotonic_ns(), partitions, behind=self._behind)
 
     def _spread_checkpoints(self) -> None:
         """Partitions take turns, so that their snapshots do not hold up the loop one after the other."""
