@@ -3,6 +3,8 @@
 A pure function of the recorded input (`recorded.py`) makes it (`compute.py`). Times are UTC nanoseconds, 0 where there is none; days are `YYYY-MM-DD`,
 empty where there is none; shares and changes are fractions (0.05 is 5 %); a figure that cannot be computed is None, in arrays NaN. Tuples and mappings
 are in a fixed order. Arrays must not be changed.
+
+One long file on purpose: it is the contract between figures and looks, and who draws reads it from top to end.
 """
 
 from __future__ import annotations
