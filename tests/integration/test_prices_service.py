@@ -346,6 +346,8 @@ async def test_health_and_metrics(prices: PricesProcess) -> None:
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
         await eventually(serving)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await PricesServiceStub(channel).ListBars(pb.ListBarsRequest(symbol="not a symbol"))
     text = prices.metrics()
     assert 'signalbox_grpc_server_handled_total{code="INVALID_ARGUMENT",method="/signalbox.prices.v1.PricesService/ListBars"}' in text
     assert "process_resident_memory_bytes" in text
