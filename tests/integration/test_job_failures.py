@@ -26,6 +26,7 @@ from services.runtime.topics import JOBS, RESULTS
 from tests.integration.job_kinds_of_tests import KINDS, notes, request
 from tests.integration.job_worker_process import start_worker
 from tests.processes import Process
+from tests.servers import new_broker
 
 StartWorker = Callable[..., Process]
 
@@ -88,14 +89,17 @@ def kill_store(server: EmbeddedValkey) -> None:
 @pytest.mark.parametrize("kind", ["test.light", "test.heavy"])
 async def test_a_killed_workers_job_is_run_again_and_the_attempt_counts(start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path, kind: str) -> None:
     log = tmp_path / "jobs.log"
-    first = start()
-    job = await queue.create(NewJob(kind, request(log=str(log), seconds=12)))
+    workers = [start(), start()]
+    for worker in workers:
+        worker.wait_ready()
+    job = await queue.create(NewJob(kind, request(log=str(log), seconds=8)))
     await eventually(lambda: len(notes(log)) == 1, timeout_s=40.0)
     (begun,) = notes(log)
-    second = start()
-    second.wait_ready()
+    of_job = psutil.Process(int(str(begun["pid"])))
+    (first,) = [worker for worker in workers if worker.process.pid in (of_job.pid, of_job.ppid())]
+    (second,) = [worker for worker in workers if worker is not first]
     first.kill()
-    ended = await queue.wait(job.id, 40.0)
+    ended = await queue.wait(job.id, 60.0)
     assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 2)
     assert [(note["what"], note["attempt"]) for note in notes(log)] == [("start", 1), ("start", 2), ("end", 2)]
     assert second.metric("signalbox_jobs_lost_attempts_total") == 1
@@ -203,6 +207,22 @@ async def _patiently(queue: ValkeyJobQueue, job: Job) -> Job:
     return await eventually(ended, timeout_s=60.0)
 
 
+async def test_a_finished_job_does_not_end_before_kafka_has_its_result(server: EmbeddedValkey, queue: ValkeyJobQueue, tmp_path: Path) -> None:
+    log = tmp_path / "jobs.log"
+    with new_broker(tmp_path / "kafka-home") as broker:
+        ensure_topics(broker.bootstrap, 1, (JOBS, RESULTS))
+        worker = start_worker(broker.bootstrap, server.url, tmp_path / "worker.log")
+        worker.wait_ready()
+        await asyncio.to_thread(broker.stop)
+        job = await queue.create(NewJob("test.light", request(log=str(log))))
+        await eventually(lambda: [note["what"] for note in notes(log)] == ["start", "end"])
+        assert (await queue.wait(job.id, 3.0)).state is JobState.RUNNING
+        await asyncio.to_thread(broker.start)
+        ended = await queue.wait(job.id, 60.0)
+        assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 1)
+        worker.kill()
+
+
 async def test_random_kills_lose_no_job_and_succeed_once_each(start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:
     log = tmp_path / "jobs.log"
     dice = random.Random(7)
@@ -217,7 +237,7 @@ async def test_random_kills_lose_no_job_and_succeed_once_each(start: StartWorker
             workers[index] = start()
             kills += 1
         jobs = [await queue.get(job.id) for job in jobs]
-    _check_books(jobs, notes(log))
+    _check_books(jobs, notes(log), kills)
 
 
 def _random_job(dice: random.Random, log: Path, number: int) -> NewJob:
@@ -225,11 +245,12 @@ def _random_job(dice: random.Random, log: Path, number: int) -> NewJob:
     return NewJob(kind, request(log=str(log), seconds=dice.uniform(0.02, 0.4)), unique_key=f"random-{number}")
 
 
-def _check_books(jobs: list[Job], said: list[dict[str, object]]) -> None:
+def _check_books(jobs: list[Job], said: list[dict[str, object]], kills: int) -> None:
     starts = Counter(str(note["id"]) for note in said if note["what"] == "start")
     assert all(job.state.has_ended for job in jobs)
-    assert {job.id: job.attempt for job in jobs} == starts
-    assert max(starts.values()) <= 3
+    assert all(starts[job.id] <= job.attempt <= 3 for job in jobs)
+    # An attempt is recorded before its function begins. Who is killed in the moment between has recorded one that nobody saw begin.
+    assert sum(job.attempt - starts[job.id] for job in jobs) <= kills
     # Whoever was killed three times is buried, all others have succeeded.
     assert {job.state for job in jobs if job.attempt < 3} == {JobState.SUCCEEDED}
     ends = Counter(str(note["id"]) for note in said if note["what"] == "end")

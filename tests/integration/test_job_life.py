@@ -57,7 +57,7 @@ def result_of(job: Job) -> dict[str, object]:
     return dict(Struct.FromString(job.result))
 
 
-async def ended(queue: ValkeyJobQueue, kind: str, *, patience_s: float = 40.0, **wishes: object) -> Job:
+async def ended(queue: ValkeyJobQueue, kind: str, *, patience_s: float = 150.0, **wishes: object) -> Job:
     """Creates a job and waits for its end."""
     created = await queue.create(NewJob(kind, request(**wishes)))
     job = await queue.wait(created.id, patience_s)

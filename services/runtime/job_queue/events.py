@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from signalbox.events.v1 import job_pb2
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.headers import record_headers
 from services.runtime.job_queue.queue import OnEvent
 from services.runtime.jobs import Job, JobKind, estimated_end_ns
-from services.runtime.kafka import Publisher
+from services.runtime.kafka import Publisher, PublishFailed
+from services.runtime.logging import get_logger
 from services.runtime.topics import JOBS, RESULTS
+
+_log = get_logger("job-events")
 
 
 def job_event(job: Job, now_ns: int) -> job_pb2.JobEvent:
@@ -50,13 +55,21 @@ def job_result(job: Job, kind: JobKind) -> job_pb2.JobResult:
 
 
 def job_event_sender(publisher: Publisher, clock: Clock | None = None) -> OnEvent:
-    """For `open_job_queue`'s on_event: sends each event without waiting for its acknowledgement; one that fails is counted by the publisher."""
+    """For `open_job_queue`'s on_event: sends each event without waiting for its acknowledgement.
+
+    An event that cannot be sent is logged and no error of the job's: whoever created it would believe that it was not accepted.
+    """
     now = clock or SystemClock()
 
     async def send(job: Job) -> None:
         event = job_event(job, now.now_ns())
         headers = record_headers("JobEvent", f"{job.id}/{job.attempt}/{event.ts_event}", job.traceparent or None)
-        (await publisher.publish(JOBS.name, 0, event.SerializeToString(), headers, job.id.encode())).add_done_callback(_seen)
+        try:
+            sent = await publisher.publish(JOBS.name, 0, event.SerializeToString(), headers, job.id.encode())
+        except PublishFailed as error:
+            _log.warning("a job's event was not sent", job=job.id, state=job.state.value, error=str(error))
+        else:
+            sent.add_done_callback(_seen)
 
     return send
 
@@ -70,6 +83,6 @@ async def send_result(publisher: Publisher, job: Job, kind: JobKind) -> None:
     await (await publisher.publish(RESULTS.name, 0, job_result(job, kind).SerializeToString(deterministic=True), headers, job.id.encode()))
 
 
-def _seen(future: object) -> None:
-    # The publisher has counted a failure already; the next event of the job replaces this one.
-    future.exception()  # type: ignore[attr-defined]
+def _seen(sent: asyncio.Future[int]) -> None:
+    if not sent.cancelled() and (error := sent.exception()) is not None:
+        _log.warning("a job's event was not sent", error=str(error))

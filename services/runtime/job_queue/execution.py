@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 import psutil
 
-from services.runtime.job_queue.heavy import JobProcess, JobProcesses
+from services.runtime.job_queue.heavy import JobProcess
 from services.runtime.job_queue.outcome import Failure, failure_of
 from services.runtime.jobs import AsyncJobFunction, Job, JobHandler, Progress
 
@@ -92,34 +92,26 @@ class LightExecution:
 
 
 class HeavyExecution:
-    """A function in another process."""
+    """A function in a process that waits for it."""
 
-    def __init__(self, job: Job, handler: JobHandler, on_progress: OnProgress, processes: JobProcesses) -> None:
-        self._job, self._handler, self._on_progress, self._processes = job, handler, on_progress, processes
-        self._process: JobProcess | None = None
+    def __init__(self, job: Job, handler: JobHandler, on_progress: OnProgress, process: JobProcess) -> None:
+        self._job, self._handler, self._on_progress, self._process = job, handler, on_progress, process
         self.peak_bytes = self.kept_bytes = 0
 
     async def run(self) -> bytes | Failure:
         """As Execution says."""
-        process = self._process = await self._processes.take()
-        answered = False
         try:
-            answer = await process.run(self._job, self._handler, self._on_progress)
-            answered = True
+            return await self._process.run(self._job, self._handler, self._on_progress)
         finally:
-            self.peak_bytes, self.kept_bytes = process.peak_bytes, process.kept_bytes
-            await self._processes.give_back(process, is_idle=answered)
-        return answer
+            self.peak_bytes, self.kept_bytes = self._process.peak_bytes, self._process.kept_bytes
 
     async def ask_to_end(self) -> None:
         """As Execution says."""
-        if self._process is not None:
-            await self._process.ask_to_end()
+        await self._process.ask_to_end()
 
     async def end(self) -> None:
         """As Execution says."""
-        if self._process is not None:
-            self._process.kill()
+        self._process.kill()
 
 
 def _resident() -> int:

@@ -41,6 +41,8 @@ class JobProcess:
         self.peak_bytes = 0
         self.kept_bytes = 0
         self.is_dead = False
+        self.is_busy = False
+        """A job was given to it that has not ended."""
 
     async def start(self) -> None:
         """Returns when the process waits for work. Raises ChildProcessError when it ends before."""
@@ -55,7 +57,7 @@ class JobProcess:
     @property
     def is_worn(self) -> bool:
         """Whether it should not be given another job."""
-        return self.is_dead or self._after_bytes - self._fresh_bytes > _GROWN_BYTES
+        return self.is_dead or self.is_busy or self._after_bytes - self._fresh_bytes > _GROWN_BYTES
 
     @property
     def pid(self) -> int:
@@ -64,7 +66,7 @@ class JobProcess:
 
     async def run(self, job: Job, handler: JobHandler, on_progress: Callable[[Progress], None]) -> bytes | Failure:
         """Runs one job; watches its memory."""
-        self._done, self._on_progress = self._loop.create_future(), on_progress
+        self._done, self._on_progress, self.is_busy = self._loop.create_future(), on_progress, True
         before = self.peak_bytes = self._after_bytes
         await self._send(Run(handler, job))
         watch = asyncio.create_task(self._watch_memory(handler.kind.memory_limit_bytes))
@@ -75,7 +77,7 @@ class JobProcess:
             self._on_progress = None
         if watch.done() and not watch.cancelled() and (exceeded := watch.result()) is not None:
             return exceeded
-        self._after_bytes = done.memory_bytes
+        self._after_bytes, self.is_busy = done.memory_bytes, False
         self.peak_bytes, self.kept_bytes = max(self.peak_bytes, done.memory_bytes), done.memory_bytes - before
         return done.failure or done.result or b""
 
@@ -172,7 +174,7 @@ class JobProcesses:
         self._all: set[JobProcess] = set()
 
     async def take(self) -> JobProcess:
-        """A process that waits for work."""
+        """A process that waits for work. Raises ChildProcessError when none can be started."""
         while self._idle:
             process = self._idle.pop()
             if not process.is_dead:
@@ -183,9 +185,9 @@ class JobProcesses:
         self._all.add(process)
         return process
 
-    async def give_back(self, process: JobProcess, *, is_idle: bool) -> None:
+    async def give_back(self, process: JobProcess) -> None:
         """Keeps a process for the next job, unless its job had to be left or it is worn."""
-        if is_idle and not process.is_worn:
+        if not process.is_worn:
             self._idle.append(process)
             return
         self._all.discard(process)

@@ -14,8 +14,8 @@ from services.runtime.clock import Clock
 from services.runtime.errors import Unavailable
 from services.runtime.job_queue.attempt import Attempt
 from services.runtime.job_queue.events import send_result
-from services.runtime.job_queue.execution import Execution, HeavyExecution, LightExecution, OnProgress
-from services.runtime.job_queue.heavy import JobProcesses
+from services.runtime.job_queue.execution import HeavyExecution, LightExecution
+from services.runtime.job_queue.heavy import JobProcess, JobProcesses
 from services.runtime.job_queue.metrics import (
     ATTEMPTS,
     ENDED,
@@ -44,6 +44,8 @@ _log = get_logger("job-runner")
 T = TypeVar("T")
 #: Seconds between two attempts to record an end while the store or the broker is away.
 _RECORD_AGAIN_S = 0.5
+#: Seconds until a heavy job is delivered again when no process could be started for it.
+_PROCESS_AGAIN_S = 2.0
 #: Seconds that an ended job of a kind unknown here is kept.
 _KEEP_UNKNOWN_S = 86_400.0
 
@@ -73,7 +75,19 @@ class JobRunner:
         for attempt in self.attempts():
             attempt.end(Ending.STOP)
 
-    async def run(self, job_id: str) -> None:
+    async def run_heavy(self, job_id: str) -> None:
+        """As `run`, for a job that needs a process; that waits before the attempt begins, so that what is counted is the function's start."""
+        try:
+            process = await self._processes.take()
+        except ChildProcessError as error:
+            _log.error("no process for heavy jobs could be started", error=str(error))
+            raise RunAgain(_PROCESS_AGAIN_S) from error
+        try:
+            await self.run(job_id, process)
+        finally:
+            await self._processes.give_back(process)
+
+    async def run(self, job_id: str, process: JobProcess | None = None) -> None:
         """Does what a delivery asks for. Raises RunAgain, LeaveDelivered; Unavailable never."""
         if job_id in self._running:
             raise LeaveDelivered
@@ -89,9 +103,9 @@ class JobRunner:
         if begin.was_lost:
             LOST_WORKERS.labels(job.kind).inc()
             _log.warning("a job's worker was lost", job=job_id, kind=job.kind, attempt=job.attempt, verdict=begin.verdict.value)
-        await self._act(job, begin.verdict)
+        await self._act(job, begin.verdict, process)
 
-    async def _act(self, job: Job, verdict: Verdict) -> None:
+    async def _act(self, job: Job, verdict: Verdict, process: JobProcess | None) -> None:
         handler = self._handlers.get(job.kind)
         if verdict is Verdict.ENDED:
             UNWANTED.inc()
@@ -101,13 +115,13 @@ class JobRunner:
         elif handler is None:
             await self._end(job, None, Outcome(failure=Failure(12, f"no worker of this service runs {job.kind}", may_retry=False)))
         else:
-            await self._attempt(job, handler)
+            await self._attempt(job, handler, process)
 
     def _kind_of(self, job: Job) -> JobKind | None:
         handler = self._handlers.get(job.kind)
         return handler.kind if handler else None
 
-    async def _attempt(self, job: Job, handler: JobHandler) -> None:
+    async def _attempt(self, job: Job, handler: JobHandler, process: JobProcess | None) -> None:
         kind = handler.kind
         ATTEMPTS.labels(kind.name).inc()
         if job.attempt == 1:
@@ -119,7 +133,7 @@ class JobRunner:
             await self._on_event(job)
             with span_from(job.traceparent or None, f"run {kind.name}", SpanKind.CONSUMER) as span:
                 span.set_attributes({"signalbox.job.id": job.id, "signalbox.job.attempt": job.attempt})
-                outcome = await self._execute(attempt, handler)
+                outcome = await self._execute(attempt, handler, process)
             SECONDS.labels(kind.name).observe((self._clock.monotonic_ns() - begun_ns) / 1e9)
             attempt.is_finishing = True
             await self._record(replace(job, progress=attempt.latest), kind, outcome)
@@ -127,14 +141,11 @@ class JobRunner:
             RUNNING.labels(kind.name).dec()
             del self._running[job.id]
 
-    async def _execute(self, attempt: Attempt, handler: JobHandler) -> Outcome:
+    async def _execute(self, attempt: Attempt, handler: JobHandler, process: JobProcess | None) -> Outcome:
         job = replace(attempt.job, traceparent=current_traceparent() or attempt.job.traceparent)
-        return await attempt.run(self._execution(job, handler, attempt.progress))
-
-    def _execution(self, job: Job, handler: JobHandler, on_progress: OnProgress) -> Execution:
-        if handler.kind.is_heavy:
-            return HeavyExecution(job, handler, on_progress, self._processes)
-        return LightExecution(job, handler, on_progress)
+        if process is None:
+            return await attempt.run(LightExecution(job, handler, attempt.progress))
+        return await attempt.run(HeavyExecution(job, handler, attempt.progress, process))
 
     async def _record(self, job: Job, kind: JobKind, outcome: Outcome) -> None:
         failure = outcome.failure

@@ -87,11 +87,19 @@ class JobWorker:
     def _receivers(self) -> list[Receiver]:
         heavy = {handler.kind.is_heavy for handler in self._handlers.values()}
         sizes = {False: self._settings.light_concurrency, True: self._settings.heavy_processes}
-        return [
-            Receiver(service_queue(self._service, heavy=is_heavy), sizes[is_heavy], self._settings, worker_id=self._id, run_job=self._runner.run,
-                     stopping=self._lifecycle.stopping, restore=self._store.load, clock=self._clock)
-            for is_heavy in sorted(heavy)
-        ]  # fmt: skip
+        return [self._receiver(is_heavy, sizes[is_heavy]) for is_heavy in sorted(heavy)]
+
+    def _receiver(self, is_heavy: bool, concurrency: int) -> Receiver:
+        return Receiver(
+            service_queue(self._service, heavy=is_heavy),
+            concurrency,
+            self._settings,
+            worker_id=self._id,
+            run_job=self._runner.run_heavy if is_heavy else self._runner.run,
+            stopping=self._lifecycle.stopping,
+            restore=self._store.load,
+            clock=self._clock,
+        )
 
     def _add_checks(self, receivers: Sequence[Receiver]) -> None:
         self._lifecycle.ops.add_ready_check("job store", store_check(self._settings.redis_url))
