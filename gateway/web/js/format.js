@@ -92,6 +92,12 @@ export function shortDay(ms) {
   return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`;
 }
 
+/** 23 Nov 2026 16:23 UTC */
+export const moment = (ms) => `${day(ms)} ${clock(ms).slice(0, 5)} UTC`;
+
+/** 16:23 when that is less than 20 hours from now, else 23 Nov. */
+export const shortMoment = (ms) => (Math.abs(Date.now() - ms) < 20 * 3_600_000 ? clock(ms).slice(0, 5) : shortDay(ms));
+
 /** A bar's open time, as exact as its interval needs. */
 export function barTime(ms, interval) {
   if (interval === "1d") return weekday(ms);

@@ -32,10 +32,12 @@ const watchList = new WatchList({ list: byId("watch"), empty: byId("watch-empty"
 const signalList = new SignalList({ list: byId("signals"), empty: byId("signals-empty"), filters: byId("filters") }, market, (signal) => jump(signal), seconds);
 const tape = new Tape(byId("tape"), byId("tape-empty"), market);
 const system = new SystemPanel({ list: byId("processes"), flows: byId("flows"), state: byId("system-state") }, (status) => topBar.system(status));
-const news = new NewsList({ list: byId("news"), empty: byId("news-empty"), only: byId("news-only"), feeds: byId("feeds-state") }, (symbol) => choose(symbol));
+const news = new NewsList({
+  list: byId("news"), empty: byId("news-empty"), only: byId("news-only"), feeds: byId("feeds-state"), feedsText: byId("feeds-text"), feedsList: byId("feeds-list"),
+}, (symbol) => choose(symbol));
 const work = new WorkPanel({
   report: byId("report"), make: byId("make-report"), jobs: byId("jobs"), jobsEmpty: byId("jobs-empty"), schedule: byId("schedule"), leader: byId("leader"),
-  alerts: byId("alerts"), note: byId("work-note"),
+  alerts: byId("alerts"), note: byId("work-note"), trouble: byId("work-trouble"),
 });
 tabs([byId("tab-signals"), byId("tab-trades")], () => tape.draw());
 

@@ -1,16 +1,30 @@
 // News beside the chart: articles as they come, and which feeds cannot be reached.
 
 import { el, setAttr, setData, setText } from "./dom.js";
-import { age, clock, shortDay, splitSymbol } from "./format.js";
+import { age, clock, moment, shortDay, shortMoment, splitSymbol } from "./format.js";
 import { throttled } from "./frame.js";
 import { field, getJson } from "./system.js";
 
 const KEEP = 200;
 const ROWS = 60;
 const FEEDS_EVERY_MS = 15_000;
-const FAILING = new Set(["FEED_HEALTH_FAILING", 2]);
 
 const when = (ms) => `${shortDay(ms)} ${clock(ms).slice(0, 5)}`;
+/** Published, or if that is not known when it reached us. */
+const order = (article) => article.t ?? (article.ts_recv ?? 0) / 1000;
+
+/** Names, those of one publisher (yahoo/AAPL.XNAS) as one. */
+function grouped(feeds) {
+  const counts = new Map();
+  for (const { name } of feeds) counts.set(name.split("/")[0], (counts.get(name.split("/")[0]) ?? 0) + 1);
+  return [...counts].map(([name, count]) => (count > 1 ? `${name} (${count})` : name)).join(", ");
+}
+
+function feedRow(feed) {
+  const since = Date.parse(field(feed, "failing_since"));
+  const text = Number.isFinite(since) ? `since ${moment(since)}: ${field(feed, "last_error")}` : field(feed, "last_error");
+  return el("li", { "data-feed": feed.name }, el("b", {}, feed.name), ` ${text}`);
+}
 
 function sentiment(article) {
   const label = article.label || "neutral";
@@ -44,7 +58,7 @@ export class NewsList {
   #onlyThis = false;
   #ask;
 
-  /** nodes: {list, empty, only, feeds}; onChoose(symbol). */
+  /** nodes: {list, empty, only, feeds, feedsText, feedsList}; onChoose(symbol). */
   constructor(nodes, onChoose) {
     this.#nodes = nodes;
     this.#ask = throttled("news", 200, () => this.#draw());
@@ -82,8 +96,7 @@ export class NewsList {
 
   #draw() {
     const wanted = [...this.#articles.values()].filter((article) => !this.#onlyThis || article.symbols?.includes(this.#symbol));
-    // By when it reached us; of one moment, by what the publisher says.
-    wanted.sort((a, b) => (b.t ?? 0) - (a.t ?? 0));
+    wanted.sort((a, b) => order(b) - order(a));
     this.#nodes.list.replaceChildren(...wanted.slice(0, ROWS).map(row));
     this.#nodes.empty.hidden = wanted.length > 0;
     setText(this.#nodes.empty, this.#onlyThis && this.#articles.size > 0 ? `No news about ${this.#symbol}.` : "No news yet.");
@@ -93,26 +106,27 @@ export class NewsList {
     try {
       if (!document.hidden) this.#showFeeds((await getJson("/v1/news/feeds")).feeds ?? []);
     } catch (error) {
-      this.#say("unknown", `State of the feeds unknown: ${error.message}`, "");
+      this.#say("unknown", `State of the feeds unknown: ${error.message}`, []);
     }
     setTimeout(() => this.#poll(), FEEDS_EVERY_MS);
   }
 
   #showFeeds(feeds) {
-    const failing = feeds.filter((feed) => FAILING.has(field(feed, "health")));
-    if (failing.length === 0) {
-      this.#say("ok", `${feeds.length} feeds, all reachable`, feeds.map((feed) => feed.name).join("\n"));
+    const live = feeds.filter((feed) => field(feed, "health") !== "FEED_HEALTH_RECORDED");
+    const failing = live.filter((feed) => field(feed, "health") === "FEED_HEALTH_FAILING");
+    if (failing.length > 0) {
+      const since = Math.min(...failing.map((feed) => Date.parse(field(feed, "failing_since"))).filter(Number.isFinite));
+      const times = Number.isFinite(since) ? ` since ${shortMoment(since)} UTC (${age((Date.now() - since) / 1000)})` : "";
+      this.#say("failing", `${failing.length} of ${live.length} feeds not reached${times}: ${grouped(failing)}`, failing);
       return;
     }
-    const since = failing.map((feed) => Date.parse(field(feed, "failing_since"))).filter(Number.isFinite);
-    const first = since.length ? ` since ${clock(Math.min(...since)).slice(0, 5)} UTC (${age((Date.now() - Math.min(...since)) / 1000)})` : "";
-    const lines = failing.map((feed) => `${feed.name}: since ${field(feed, "failing_since") ?? "?"}: ${field(feed, "last_error")}`);
-    this.#say("failing", `Not reached${first}: ${failing.map((feed) => feed.name).join(", ")}`, lines.join("\n"));
+    const fresh = live.filter((feed) => field(feed, "health") === "FEED_HEALTH_NEW").length;
+    this.#say("ok", fresh > 0 ? `${fresh} of ${live.length} feeds not asked yet` : `${live.length} feeds, all reached`, []);
   }
 
-  #say(state, text, title) {
+  #say(state, text, failing) {
     setData(this.#nodes.feeds, "state", state);
-    setText(this.#nodes.feeds, text);
-    setAttr(this.#nodes.feeds, "title", title);
+    setText(this.#nodes.feedsText, text);
+    this.#nodes.feedsList.replaceChildren(...failing.map(feedRow));
   }
 }

@@ -1,12 +1,13 @@
 // Work that is not live: today's report, jobs with their progress, the schedule.
 
 import { el, setAttr, setData, setText } from "./dom.js";
-import { age, clock, shortDay } from "./format.js";
+import { age, moment, shortMoment } from "./format.js";
 import { throttled } from "./frame.js";
 import { field, getJson } from "./system.js";
 
 const EVERY_MS = 5_000;
 const JOBS_SHOWN = 6;
+const JOBS_ASKED = 30;
 const JOBS_KEPT = 200;
 const ENDED = new Set(["succeeded", "failed", "cancelled", "buried"]);
 
@@ -30,9 +31,12 @@ async function post(path, body) {
   return said;
 }
 
+const ago = (ms) => `${age((Date.now() - ms) / 1000)} ago`;
+const many = (count, word) => `${Number(count ?? 0).toLocaleString("en-US")} ${word}${Number(count) === 1 ? "" : "s"}`;
+
 class JobRow {
   constructor(job, onCancel) {
-    this.state = el("span", { class: "job-state" });
+    this.state = el("span", { class: "job-state num" });
     this.text = el("span", { class: "job-text" });
     this.bar = el("progress", { max: "1", "aria-label": `Progress of ${job.kind}` });
     this.cancel = el("button", { type: "button", class: "job-cancel", title: "Cancel this job", "aria-label": `Cancel ${job.kind} ${job.id}` }, "×");
@@ -43,22 +47,27 @@ class JobRow {
   draw(job) {
     const share = job.total > 0 ? job.done / job.total : null;
     setData(this.node, "state", job.state);
-    setText(this.state, job.state === "running" && share !== null ? `${Math.floor(share * 100)}%` : job.state);
+    setText(this.state, this.#state(job, share));
     this.cancel.hidden = ENDED.has(job.state);
     this.bar.hidden = job.state !== "running";
     if (share === null) this.bar.removeAttribute("value");
     else this.bar.value = share;
     setText(this.text, this.#words(job));
-    setAttr(this.node, "title", `${job.id}\n${job.message ?? ""}`);
+    const took = job.ended && job.started ? `took ${((job.ended - job.started) / 1000).toFixed(1)} s\n` : "";
+    setAttr(this.node, "title", `${job.kind} ${job.id}\n${took}${job.message ?? ""}`);
+  }
+
+  #state(job, share) {
+    if (job.state === "running" && share !== null) return `${Math.floor(share * 100)}%`;
+    return ENDED.has(job.state) && job.ended ? `${job.state} ${ago(job.ended)}` : job.state;
   }
 
   #words(job) {
-    if (job.state === "running" && job.total > 0) {
-      const left = job.eta ? `, ${age((job.eta - Date.now()) / 1000)} left` : "";
-      return `${job.done.toLocaleString("en-US")} of ${job.total.toLocaleString("en-US")} ${job.unit}${left}`;
-    }
-    if (job.state === "succeeded" && job.ended && job.started) return `in ${age((job.ended - job.started) / 1000)}, ${age((Date.now() - job.ended) / 1000)} ago`;
-    return job.message || "";
+    if (job.state === "succeeded") return "";
+    if (job.state !== "running" || !(job.total > 0)) return job.message || "";
+    const left = job.eta ? `, ${age((job.eta - Date.now()) / 1000)} left` : "";
+    // Done counts parts of a whole one, too.
+    return `${Math.floor(job.done).toLocaleString("en-US")} of ${job.total.toLocaleString("en-US")} ${job.unit}${left}`;
   }
 }
 
@@ -68,8 +77,9 @@ export class WorkPanel {
   #rows = new Map();
   #alerts = new Map();
   #ask;
+  #asked = "";
 
-  /** nodes: {report, make, jobs, jobsEmpty, schedule, leader, alerts, note}. */
+  /** nodes: {report, make, jobs, jobsEmpty, schedule, leader, alerts, note, trouble}. */
   constructor(nodes) {
     this.#nodes = nodes;
     this.#ask = throttled("jobs", 150, () => this.#drawJobs());
@@ -89,7 +99,8 @@ export class WorkPanel {
     if (known && known.t > job.t) return;
     this.#jobs.set(job.id, { ...known, ...job });
     if (this.#jobs.size > JOBS_KEPT) this.#jobs.delete(this.#jobs.keys().next().value);
-    if (job.kind === "report.daily" && job.state === "succeeded" && !job.hist) this.#askReport();
+    if (job.kind === "report.daily" && job.state === "succeeded" && !job.hist) this.#polling(() => this.#askReport());
+    if (job.id === this.#asked && ENDED.has(job.state)) this.#tellEnd(job);
     this.#ask();
   }
 
@@ -100,10 +111,17 @@ export class WorkPanel {
     this.#nodes.alerts.replaceChildren(...open.slice(0, 3).map((each) => el("li", { "data-severity": each.severity, title: each.detail }, each.title)));
   }
 
-  /** What runs first, then what waits, then what has ended, newest first. */
+  #tellEnd(job) {
+    this.#asked = "";
+    this.#say(job.state === "succeeded" ? "" : `The report was not made: ${job.message || job.state}`);
+  }
+
+  /** What runs first, then what waits, then what has ended, newest first; of those that went well, the newest of each kind. */
   #drawJobs() {
     const rank = (job) => (job.state === "running" ? 0 : ENDED.has(job.state) ? 2 : 1);
-    const shown = [...this.#jobs.values()].sort((a, b) => rank(a) - rank(b) || b.t - a.t).slice(0, JOBS_SHOWN);
+    const sorted = [...this.#jobs.values()].sort((a, b) => rank(a) - rank(b) || b.t - a.t);
+    const well = new Map(sorted.filter((job) => job.state === "succeeded").reverse().map((job) => [job.kind, job.id]));
+    const shown = sorted.filter((job) => job.state !== "succeeded" || well.get(job.kind) === job.id).slice(0, JOBS_SHOWN);
     const rows = new Map(shown.map((job) => [job.id, this.#rows.get(job.id) ?? new JobRow(job, (id) => this.#cancel(id))]));
     for (const job of shown) rows.get(job.id).draw(job);
     const nodes = [...rows.values()].map((row) => row.node);
@@ -115,7 +133,8 @@ export class WorkPanel {
   async #make() {
     await this.#tell(async () => {
       this.#nodes.make.disabled = true;
-      await post("/v1/reports/daily", {});
+      const operation = await post("/v1/reports/daily", {});
+      this.#asked = operation.name.replace("operations/", "");
       this.#say("The report is being made.");
     });
     this.#nodes.make.disabled = false;
@@ -133,17 +152,23 @@ export class WorkPanel {
     }
   }
 
+  /** What cannot be asked now is said until it can. */
+  async #polling(...works) {
+    const ends = await Promise.allSettled(works.map((work) => work()));
+    setText(this.#nodes.trouble, ends.find((end) => end.status === "rejected")?.reason.message ?? "");
+  }
+
   #say(text) {
     setText(this.#nodes.note, text);
   }
 
   async #poll() {
-    if (!document.hidden) await Promise.all([this.#askReport(), this.#askJobs(), this.#askSchedule()]);
+    if (!document.hidden) await this.#polling(() => this.#askReport(), () => this.#askJobs(), () => this.#askSchedule());
     setTimeout(() => this.#poll(), EVERY_MS);
   }
 
   async #askReport() {
-    await this.#tell(async () => this.#showReport((await getJson("/v1/reports?page_size=1")).reports?.[0]));
+    this.#showReport((await getJson("/v1/reports?page_size=1")).reports?.[0]);
   }
 
   #showReport(report) {
@@ -155,7 +180,7 @@ export class WorkPanel {
     this.#nodes.report.dataset.id = report.id;
     const file = (name, text, about) => el("a", { href: `/v1/reports/${report.id}/files/${name}`, target: "_blank", rel: "noopener", title: about }, text);
     const has = (name) => (report.files ?? []).some((each) => each.name === name);
-    const symbols = `${field(report, "symbols_arrived")} of ${field(report, "symbols_expected")} symbols, ${report.signals} signals`;
+    const symbols = `${field(report, "symbols_arrived") ?? 0} of ${many(field(report, "symbols_expected"), "symbol")}, ${many(report.signals, "signal")}`;
     this.#nodes.report.replaceChildren(
       has("report.html") ? file("report.html", `Daily report ${report.date}`, "Opens in a new tab") : `Daily report ${report.date}`,
       el("span", { class: "report-about" }, symbols), has("report.pdf") ? file("report.pdf", "PDF", "For paper, A4") : null, has("report.json") ? file("report.json", "JSON", "For programs") : null,
@@ -163,18 +188,16 @@ export class WorkPanel {
   }
 
   async #askJobs() {
-    await this.#tell(async () => {
-      for (const job of ((await getJson(`/v1/jobs?page_size=${JOBS_SHOWN * 2}`)).jobs ?? []).map(toJob)) if (!this.#jobs.has(job.id)) this.#put({ ...job, hist: true });
-      this.#ask();
-    });
+    for (const job of ((await getJson(`/v1/jobs?page_size=${JOBS_ASKED}`)).jobs ?? []).map(toJob)) this.#put({ ...job, hist: true });
+    this.#ask();
   }
 
   async #askSchedule() {
-    await this.#tell(async () => {
-      const found = await getJson("/v1/schedules");
-      this.#nodes.schedule.replaceChildren(...(found.schedules ?? []).map((each) => this.#plan(each)));
-      setText(this.#nodes.leader, found.leader ? "" : "no scheduler is active");
-    });
+    const found = await getJson("/v1/schedules");
+    const next = (each) => Date.parse(field(each, "next_run_at")) || Infinity;
+    const soonest = (found.schedules ?? []).sort((a, b) => next(a) - next(b) || (a.name < b.name ? -1 : 1));
+    this.#nodes.schedule.replaceChildren(...soonest.map((each) => this.#plan(each)));
+    setText(this.#nodes.leader, found.leader ? "" : "No scheduler is active: nothing is started by the clock.");
   }
 
   #plan(schedule) {
@@ -182,11 +205,14 @@ export class WorkPanel {
     const last = (field(schedule, "last_runs") ?? [])[0];
     const state = last ? short(last.state, "RUN_STATE_") : "never";
     const at = last ? Date.parse(field(last, "planned_at")) : NaN;
+    const lastWords = last ? `Last run, ${moment(at)}: ${state}${last.detail ? `: ${last.detail}` : ""}` : "Not run yet";
+    const nextWords = Number.isFinite(next) ? `Next run: ${moment(next)}` : "No next run";
+    const about = `${schedule.when} (${field(schedule, "time_zone")})\n${schedule.description}\n${lastWords}\n${nextWords}`;
     return el(
-      "li", { class: "plan", "data-state": state, title: `${schedule.when} (${field(schedule, "time_zone")})\n${schedule.description}${last?.detail ? `\n${last.detail}` : ""}` },
+      "li", { class: "plan", "data-schedule": schedule.name, "data-state": state, title: about },
       el("span", { class: "dot", "aria-hidden": "true" }), el("span", { class: "plan-name" }, schedule.name),
-      el("span", { class: "plan-next num" }, Number.isFinite(next) ? `in ${age((next - Date.now()) / 1000)}` : "–"),
-      el("span", { class: "plan-last" }, last ? `${state} ${shortDay(at)} ${clock(at).slice(0, 5)}` : "not run yet"),
+      el("span", { class: "plan-last num", "aria-label": lastWords }, last ? shortMoment(at) : "–"),
+      el("span", { class: "plan-next num", "aria-label": nextWords }, Number.isFinite(next) ? age((next - Date.now()) / 1000) : "–"),
     );
   }
 }
