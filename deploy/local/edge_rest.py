@@ -77,7 +77,7 @@ class EdgeRest:
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unreachable(f"{self._url} does not answer: {error}", "is it running? `make status`") from error
+            raise Unreachable.edge(self._url, getattr(error, "reason", error)) from error
         return found
 
     def _refusal(self, error: urllib.error.HTTPError) -> StackError:
@@ -88,4 +88,4 @@ class EdgeRest:
             said = {}
         detail = (said.get("message") or said.get("detail")) if isinstance(said, dict) else ""
         message = f"{detail or text or error.reason} (HTTP {error.code})"
-        return Unreachable(message, "is it running? `make status`") if error.code in _AWAY else StackError(message)
+        return Unreachable(message, "a process is not ready; `make status` says which") if error.code in _AWAY else StackError(message)

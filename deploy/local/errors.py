@@ -70,7 +70,15 @@ class FolderNotWritable(StackError):
 
 
 class Unreachable(StackError):
-    """A server that a setting names (Kafka, Redis) does not answer."""
+    """A server that a setting names (Kafka, Redis), or the edge, does not answer."""
+
+    @classmethod
+    def edge(cls, address: str, why: object) -> Unreachable:
+        """Of a command that asks the edge. why: an exception or a text."""
+        reason = getattr(why, "strerror", None) or why
+        return cls(
+            f"nothing answers at {address} ({reason})", "Signalbox is not running, or on another port: `make up` starts it, `make status` says how it is"
+        )
 
 
 class ProcessDied(StackError):

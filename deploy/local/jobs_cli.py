@@ -32,7 +32,7 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)([hms])")
 
 @app.command()
 def run(  # noqa: PLR0917 - typer calls it by name
-    kind: Annotated[str, typer.Argument(help="For instance cache.clean; GET /v1/jobs/kinds lists them.")],
+    kind: Annotated[str, typer.Argument(help="For instance report.daily; `signalbox job kinds` lists them.")],
     request: Annotated[str, typer.Option("--request", "-r", help="The kind's request as JSON, or @FILE with it.")] = "{}",
     priority: Annotated[str, typer.Option(help="high, normal or low; the kind's own when not given.")] = "",
     key: Annotated[str, typer.Option(help="Unique key: while a job with it is kept, this gives that job.")] = "",
@@ -69,6 +69,19 @@ def list_jobs(
             from deploy.local.jobs_view import jobs_table
 
             _console().print(jobs_table(found.get("jobs", [])))
+
+
+@app.command()
+def kinds(as_json: AsJson = False) -> None:
+    """What may be asked for."""
+    with _failures(as_json):
+        found = _edge().get("/v1/jobs/kinds")
+        if as_json:
+            _dump(found)
+        else:
+            from deploy.local.jobs_view import kinds_table
+
+            _console().print(kinds_table(found.get("kinds", [])))
 
 
 @app.command()

@@ -158,3 +158,11 @@ def outcome(operation: dict[str, Any]) -> str:
         return f"{job['id']} {state_of(job)}: {operation['error'].get('message', '')}"
     result = {name: value for name, value in operation.get("response", {}).items() if name != "@type"}
     return f"{job['id']} {state_of(job)}: {json.dumps(result)}"
+
+
+def kinds_table(kinds: list[dict[str, Any]]) -> Table:
+    """What may be asked for, with the message that its request is read into."""
+    table = Table("kind", "what it does", "request", "most time", box=None)
+    for each in kinds:
+        table.add_row(each["name"], each["description"], each["request_type"].rpartition(".")[2], each["attempt_limit"])
+    return table

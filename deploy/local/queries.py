@@ -71,5 +71,5 @@ def _channel(address: str) -> Iterator[grpc.Channel]:
         except grpc.RpcError as error:
             code, details = error.code(), error.details()
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise Unreachable(f"{address} does not answer: {details}", "is it running? `make status`") from error
+                raise Unreachable.edge(address, (details or code.name).rpartition(": ")[2]) from error
             raise StackError(f"{code.name}: {details}") from error

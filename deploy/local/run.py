@@ -46,9 +46,9 @@ def main() -> int:
 
 def report(console: Console, error: StackError) -> None:
     """Say what went wrong and what to do; a traceback helps nobody here."""
-    console.print(f"✗ {error.message}", style="bold red", markup=False, highlight=False)
+    console.print(f"✗ {error.message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
     if error.hint:
-        console.print(f"  {error.hint}", markup=False, highlight=False)
+        console.print(f"  {error.hint}", markup=False, highlight=False, soft_wrap=True)
 
 
 def run(progress: Progress) -> int:

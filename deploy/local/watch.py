@@ -37,7 +37,7 @@ async def messages(url: str, request: Mapping[str, Any]) -> AsyncIterator[dict[s
                         yield message
             raise Unreachable(f"the edge closed the connection (code {socket.close_code})", "is the stack stopping?")
     except aiohttp.ClientError as error:
-        raise Unreachable(f"{url} does not answer: {error}", "is it running? `make status`") from error
+        raise Unreachable.edge(url, error) from error
 
 
 def _raise_for(message: Mapping[str, Any]) -> None:

@@ -12,6 +12,16 @@ import pytest
 
 from tests.servers import REPOSITORY, stack_environment
 
+#: The recorded feeds of the product, which its schedule names, and some that are never reached, with and without a network.
+_RECORDED = REPOSITORY / "services" / "news" / "recorded"
+_FEEDS = f"""
+feeds:
+  - {{name: recorded-fed, adapter: recorded, file: {_RECORDED}/fed_press_2026-04-24.xml, items_each: 4, interval: 10s, publisher: Federal Reserve Board}}
+  - {{name: recorded-edgar, adapter: recorded, file: {_RECORDED}/sec_edgar_8k_2026-04-30.xml, items_each: 4, interval: 10s, publisher: SEC EDGAR}}
+  - {{name: nowhere, adapter: rss, url: "https://nowhere.invalid/rss", interval: 15m}}
+  - {{name: yahoo, adapter: yahoo, url: "https://yahoo.invalid/{{symbol}}", interval: 15m, symbols: [IBM.XNYS, AAPL.XNAS]}}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -48,7 +58,9 @@ def signalbox(env: dict[str, str], *arguments: str, timeout: float = 240) -> sub
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack, up and ready; stopped at the end, also on failure."""
     home = tmp_path_factory.mktemp("stack-home")
-    env = stack_environment(home)
+    feeds = home / "feeds.yaml"
+    feeds.write_text(_FEEDS, encoding="utf-8")
+    env = stack_environment(home, SIGNALBOX_NEWS_FEEDS=str(feeds))
     started = signalbox(env, "up")
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"

@@ -20,6 +20,7 @@ from tests.servers import REPOSITORY, processes_of, stack_environment
 RUN_TIMEOUT_SECONDS = 280
 
 PROCESSES = {"kafka", "valkey", "prices", "analysis", "gateway", "prices-worker", "analysis-worker", "envoy", "feeds"}
+PROCESSES |= {"reports", "reports-worker", "scheduler", "news", "news-worker", "prices-jobs", "analysis-jobs"}
 
 pytestmark = pytest.mark.timeout(700)
 
@@ -90,17 +91,7 @@ def test_up_status_logs_down_reset(tmp_path: Path) -> None:
         )
         assert status.returncode == 0, status.stdout
         processes = json.loads(status.stdout)["processes"]
-        assert {each["name"] for each in processes} >= {
-            "kafka",
-            "valkey",
-            "prices",
-            "analysis",
-            "gateway",
-            "prices-worker",
-            "analysis-worker",
-            "envoy",
-            "feeds",
-        }
+        assert {each["name"] for each in processes} == PROCESSES
         assert all(each["ready"] and each["pid"] and each["restarts"] == 0 for each in processes)
         again = make(env, "up")
         assert again.returncode != 0

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.e2e.browser import chromium
 from tests.e2e.conftest import Stack
+from tests.e2e.news_records import publish_article
 from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.browser
@@ -23,7 +24,8 @@ PHONE = (390, 844)
 PATIENCE_MS = 60_000
 #: What the page promises to work under; the gateway's own policy may be looser.
 STRICT_POLICY = "default-src 'self'; connect-src 'self' ws:"
-PROCESSES = {"prices", "analysis", "gateway", "prices-worker", "analysis-worker", "feeds"}
+PROCESSES = {"prices", "analysis", "gateway", "prices-worker", "analysis-worker", "feeds", "envoy", "kafka", "valkey"}
+PROCESSES |= {"reports", "reports-worker", "scheduler", "news", "news-worker", "prices-jobs", "analysis-jobs"}
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ def test_health_of_every_process(desktop: Visit) -> None:
     page.goto("/")
     expect(page.locator("#system-state")).to_have_attribute("data-state", "ready")
     shown = {process.get_attribute("data-process"): process.get_attribute("data-state") for process in page.locator(".process").all()}
-    assert shown.keys() >= PROCESSES
+    assert shown.keys() == PROCESSES
     assert set(shown.values()) == {"ready"}
     assert desktop.problems == []
 
@@ -267,3 +269,120 @@ def test_a_lost_message_is_noticed(desktop: Visit) -> None:
     before = desktop.bar()
     desktop.until("before => document.getElementById('legend').dataset.t > before.t", before)
     assert desktop.problems == []
+
+
+def test_recorded_news_are_labelled_and_feeds_that_are_not_reached_named(desktop: Visit) -> None:
+    page = desktop.page
+    page.goto("/")
+    desktop.until("() => document.querySelectorAll('#news li').length >= 3")
+    recorded = page.locator("#news li", has_text="Federal Reserve Board").first
+    expect(recorded.locator(".badge")).to_have_text("Recorded")
+    expect(page.locator("#feeds-state")).to_have_attribute("data-state", "failing")
+    failing = [feed for feed in page.request.get("/v1/news/feeds").json()["feeds"] if feed["health"] == "FEED_HEALTH_FAILING"]
+    said = page.locator("#feeds-text")
+    expect(said).to_have_text(re.compile(rf"^{len(failing)} of \d+ feeds not reached since \d\d:\d\d UTC \(\w.*\): "))
+    expect(said).to_contain_text("yahoo (")
+    said.click()
+    for feed in failing:
+        expect(page.locator(f'#feeds-list [data-feed="{feed["name"]}"]')).to_contain_text(re.compile(r"since \d+ \w+ 20\d\d \d\d:\d\d UTC: unreachable: "))
+    assert desktop.problems == []
+
+
+def test_hostile_news_are_text(desktop: Visit, stack: Stack) -> None:
+    page = desktop.page
+    page.goto("/")
+    desktop.until("() => document.querySelectorAll('#news li').length >= 1")
+    title = '<img src="nowhere.png" onerror="window.hit=1"><script>window.hit=1</script>&lt;b&gt;'
+    identity = publish_article(stack, title, url="javascript:window.hit=1", symbol='X"><img src=x onerror=window.hit=1>')
+    shown = page.locator(f'#news li[data-id="{identity}"]')
+    expect(shown.locator(".news-title")).to_have_text(title)
+    assert shown.locator("a, img, script").count() == 0
+    shown.locator(".news-title").click()
+    assert page.evaluate("window.hit") is None
+    assert desktop.problems == []
+
+
+def test_the_schedule_with_last_and_next_runs(desktop: Visit) -> None:
+    page = desktop.page
+    page.goto("/")
+    plan = page.locator('.plan[data-schedule="daily-report"]')
+    expect(plan).to_have_attribute("data-state", "succeeded")
+    expect(plan.locator(".plan-last")).to_have_text(re.compile(r"^(\d\d:\d\d|\d+ \w{3})$"))
+    schedules = page.request.get("/v1/schedules").json()["schedules"]
+    shown = page.locator(".plan").evaluate_all("rows => rows.map(row => [row.dataset.schedule, row.querySelector('.plan-next').textContent])")
+    assert {name for name, _ in shown} == {each["name"] for each in schedules}
+    assert all(re.fullmatch(r"\d+[smhd].*", until) for _, until in shown), shown
+    expect(page.locator("#leader")).to_be_empty()
+    assert desktop.problems == []
+
+
+#: Collects what the row of the newest report's job says as it goes.
+_COLLECT = """() => {
+  window.said = [];
+  new MutationObserver(() => {
+    const row = [...document.querySelectorAll('.job')].find(each => each.querySelector('.job-kind').textContent === 'report.daily');
+    if (row) window.said.push([row.dataset.id, row.querySelector('.job-state').textContent]);
+  }).observe(document.getElementById('jobs'), { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_report_is_made_and_opened_from_the_page(desktop: Visit) -> None:
+    page = desktop.page
+    page.goto("/")
+    desktop.until("() => document.querySelectorAll('.job').length > 0")
+    page.evaluate(_COLLECT)
+    with page.expect_response("**/v1/reports/daily") as answer:
+        page.locator("#make-report").click()
+    identity = answer.value.json()["metadata"]["id"]
+    expect(page.locator(f'.job[data-id="{identity}"]')).to_have_attribute("data-state", "succeeded")
+    expect(page.locator("#work-note")).to_be_empty()
+    shares = [int(text[:-1]) for each, text in page.evaluate("window.said") if each == identity and text.endswith("%")]
+    assert len(set(shares)) > 1, shares
+    assert shares == sorted(shares)
+    link = page.locator("#report a").first
+    name = link.inner_text()
+    day = re.fullmatch(r"Daily report (20\d\d-\d\d-\d\d)", name)
+    assert day, name
+    with page.context.expect_page() as opened:
+        link.click()
+    report = Visit(opened.value)
+    report.watch()
+    answered = report.page.reload()
+    assert answered is not None
+    assert answered.status == 200
+    expect(report.page.locator("body")).to_contain_text(day[1])
+    pdf = page.request.get(page.locator("#report a", has_text="PDF").get_attribute("href") or "")
+    assert (pdf.status, pdf.headers["content-type"], pdf.body()[:5]) == (200, "application/pdf", b"%PDF-")
+    assert report.problems == []
+    assert desktop.problems == []
+
+
+#: Panels whose content is wider than they are, with what sticks out.
+_CUT = """() => ['.work-body', '#report', '#jobs', '#schedule', '.plan', '.news', '#feeds-state', '#news', '.news-title', '.news-about', '#processes']
+  .flatMap(which => [...document.querySelectorAll(which)]).filter(node => node.scrollWidth > node.clientWidth + 1)
+  .map(node => `${node.className} ${node.textContent}`)"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_of_work_and_news_is_cut(browser: Browser, stack: Stack, size: tuple[int, int]) -> None:
+    for visit in _visit(browser, stack, size):
+        page = visit.page
+        page.goto("/")
+        visit.until("() => document.querySelectorAll('#news li').length >= 3 && document.querySelectorAll('.plan').length >= 6")
+        expect(page.locator("#report a").first).to_be_visible()
+        page.locator("#feeds-text").click()
+        expect(page.locator("#feeds-list li").first).to_be_visible()
+        _screenshot(page, f"work-{size[0]}", full_page=size == PHONE)
+        assert page.evaluate(_CUT) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the screen"
+        assert visit.problems == []
+
+
+def test_what_cannot_be_asked_is_said_until_it_can(desktop: Visit) -> None:
+    page = desktop.page
+    page.route("**/v1/schedules", lambda route: route.fulfill(status=503, body="{}"))
+    page.goto("/")
+    expect(page.locator("#work-trouble")).to_have_text("/v1/schedules answered 503")
+    page.unroute("**/v1/schedules")
+    expect(page.locator("#work-trouble")).to_be_empty()
+    expect(page.locator(".plan")).to_have_count(6)
