@@ -18,7 +18,8 @@ import redis
 from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.errors import Unavailable
-from services.runtime.job_queue import ValkeyJobQueue, open_job_queue
+from services.runtime.job_queue import open_job_queue
+from services.runtime.job_queue.queue import ValkeyJobQueue
 from services.runtime.jobs import Job, JobState, NewJob
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing import eventually

@@ -15,7 +15,8 @@ from signalbox.events.v1 import job_pb2
 from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.errors import NotFound
-from services.runtime.job_queue import ValkeyJobQueue, open_job_queue
+from services.runtime.job_queue import open_job_queue
+from services.runtime.job_queue.queue import ValkeyJobQueue
 from services.runtime.jobs import Job, JobState, NewJob
 from services.runtime.kafka import Record, TopicReader
 from services.runtime.kafka_admin import ensure_topics

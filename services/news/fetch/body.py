@@ -47,18 +47,23 @@ class Unpacker:
                 raise self._too_large()
 
     def _unpack(self, piece: bytes) -> Iterator[bytes]:
-        while piece:
+        while piece := self._without_padding(piece):
             inflate = self._inflater(piece)
             try:
                 part = inflate.decompress(piece, _STEP_BYTES)
             except zlib.error as error:
                 raise FeedRefused("bad-compression", str(error)) from error
             yield part
-            # A gzip file may hold several members, one after the other; what is left without progress is padding.
+            # A gzip file may hold several members, one after the other; what is left without progress is none of them.
             left = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-            if inflate.eof and (not left.strip(b"\0") or len(left) == len(piece)):
+            if inflate.eof and len(left) == len(piece):
                 return
             piece = left
+
+    def _without_padding(self, piece: bytes) -> bytes:
+        """Zeros between and after the members of a gzip file are none of them."""
+        assert self._inflate is not None
+        return piece.lstrip(b"\0") if self._inflate.eof else piece
 
     def _inflater(self, piece: bytes) -> zlib._Decompress:
         assert self._inflate is not None

@@ -179,7 +179,17 @@ def test_the_compiled_pass_is_used() -> None:
     engine = Engine()
     engine.feed(one_series(engine, 10))
     assert kernels.advance.nopython_signatures, "the kernel ran as plain Python"
-    assert len(kernels.advance.nopython_signatures) == 1, "a second variant was compiled: some caller passes other types"
+
+
+def test_whoever_computes_uses_the_same_variant_of_the_pass() -> None:
+    # In a process of its own: other tests pass other types on purpose.
+    code = (
+        "import numpy as np; from services.analysis.engine import Bars, Engine; from services.analysis.indicators.kernels import advance;"
+        "from services.analysis.stream import warm_up; warm_up(); engine = Engine(); f = np.ones(9);"
+        "engine.feed(Bars(np.full(9, engine.series('A.B', 60), np.int64), np.arange(9), f, f, f, f, f)); assert len(advance.nopython_signatures) == 1"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_warm_up_fills_a_cache_that_other_processes_use() -> None:
