@@ -1,9 +1,10 @@
-"""Each block of docs/clients.md, run as it stands there."""
+"""Each block of docs/clients.md and the commands of the README, run as they stand there."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import chromium
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, signalbox
 from tests.servers import REPOSITORY
 
 _BLOCK = re.compile(r"```(?:python|sh|html)\n(?:#|<!--) file: (\S+)(?: -->)?\n(.*?)```", re.DOTALL)
@@ -56,6 +57,7 @@ def grpcurl_path(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("client_grpc.py", ["price ES.XCME", "SOURCE_KIND_REPLAY", "indicator sma_20", "indicator rsi_14", "live bar ES.XCME"]),
         ("client_ingest.py", ["accepted 100 rejected 0"]),
         ("client_kafka.py", ["close"]),
+        ("client_work.py", ["job news.crawl", "news "]),
     ],
 )
 def test_python_client(stack: Stack, tmp_path: Path, name: str, expected: list[str]) -> None:
@@ -73,6 +75,25 @@ def test_rest(stack: Stack, tmp_path: Path) -> None:
         assert text in printed, printed
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("jobs.sh", ["JOB_STATE_SUCCEEDED", "AnalyzeManyResult", "history.collect", "nightly-analysis", "RUN_STATE_"]),
+        ("reports.sh", ['"2011-08-08"', "report.pdf"]),
+        ("news.sh", ["Federal Reserve", "FEED_HEALTH_RECORDED"]),
+    ],
+)
+def test_work_and_news(stack: Stack, tmp_path: Path, name: str, expected: list[str]) -> None:
+    if not shutil.which("curl"):
+        pytest.skip("curl is not on the PATH")
+    printed = run(["bash", "-euo", "pipefail", "-c", for_stack(blocks()[name], stack)], stack.env, tmp_path)
+    for text in expected:
+        assert text in printed, printed
+    if name == "reports.sh":
+        assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
+        assert "AAPL" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_rest_error_has_its_http_code(stack: Stack, tmp_path: Path) -> None:
     if not shutil.which("curl"):
         pytest.skip("curl is not on the PATH")
@@ -84,7 +105,14 @@ def test_rest_error_has_its_http_code(stack: Stack, tmp_path: Path) -> None:
 def test_grpcurl(stack: Stack, tmp_path: Path, grpcurl_path: str) -> None:
     text = for_stack(blocks()["grpcurl.sh"], stack)
     printed = run(["bash", "-euo", "pipefail", "-c", text], stack.env | {"PATH": grpcurl_path}, tmp_path)
-    for expected in ("signalbox.prices.v1.PricesService", "signalbox.analysis.v1.AnalysisService", "signalbox.edge.v1.SubscriptionService", "SERVING"):
+    for expected in (
+        "signalbox.prices.v1.PricesService",
+        "signalbox.analysis.v1.AnalysisService",
+        "signalbox.edge.v1.SubscriptionService",
+        "SERVING",
+        "CleanCacheResult",
+        "daily-report",
+    ):
         assert expected in printed, printed
 
 
@@ -100,3 +128,28 @@ def test_javascript_in_a_browser(stack: Stack) -> None:
         page.wait_for_function("document.getElementById('log').textContent.includes('bar ES.XCME')", timeout=60_000)
         page.wait_for_function("document.getElementById('log').textContent.includes('(replay)')", timeout=60_000)
         assert not problems
+
+
+#: Commands of the README that would go on for ever, or need a file of one's own.
+_ENDLESS = {"watch": ["--limit", "1"]}
+_WITH_A_FILE = {"replay"}
+_README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+_COMMANDS = re.findall(r"`\.venv/bin/signalbox ([^`]+)`", _README)
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_a_command_of_the_readme(stack: Stack, command: str) -> None:
+    arguments = shlex.split(command)
+    if arguments[0] in _WITH_A_FILE:
+        arguments = [arguments[0], "--help"]
+    done = signalbox(stack.env, *arguments, *_ENDLESS.get(arguments[0], []))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_readme_names_the_commands_and_targets_that_are() -> None:
+    assert {command.split()[0] for command in _COMMANDS} == {"watch", "replay", "report", "schedule", "job", "news"}
+    made = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z-]+)`", _README)) <= made
+    assert {"run", "test"} <= set(re.findall(r"^make ([a-z-]+)$", _README, re.MULTILINE))
+    assert all((REPOSITORY / link).exists() for link in re.findall(r"\]\((?!http)([^)#]+)", _README))

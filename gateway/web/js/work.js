@@ -6,7 +6,9 @@ import { throttled } from "./frame.js";
 import { field, getJson } from "./system.js";
 
 const EVERY_MS = 5_000;
-const JOBS_SHOWN = 6;
+const ACTIVE_SHOWN = 6;
+const ENDED_SHOWN = 4;
+const ENDED_SHOWN_LEAST = 2;
 const JOBS_ASKED = 30;
 const JOBS_KEPT = 200;
 const ENDED = new Set(["succeeded", "failed", "cancelled", "buried"]);
@@ -63,7 +65,7 @@ class JobRow {
   }
 
   #words(job) {
-    if (job.state === "succeeded") return "";
+    if (job.state === "succeeded" || job.message === job.state) return "";
     if (job.state !== "running" || !(job.total > 0)) return job.message || "";
     const left = job.eta ? `, ${age((job.eta - Date.now()) / 1000)} left` : "";
     // Done counts parts of a whole one, too.
@@ -121,7 +123,9 @@ export class WorkPanel {
     const rank = (job) => (job.state === "running" ? 0 : ENDED.has(job.state) ? 2 : 1);
     const sorted = [...this.#jobs.values()].sort((a, b) => rank(a) - rank(b) || b.t - a.t);
     const well = new Map(sorted.filter((job) => job.state === "succeeded").reverse().map((job) => [job.kind, job.id]));
-    const shown = sorted.filter((job) => job.state !== "succeeded" || well.get(job.kind) === job.id).slice(0, JOBS_SHOWN);
+    const active = sorted.filter((job) => !ENDED.has(job.state)).slice(0, ACTIVE_SHOWN);
+    const ended = sorted.filter((job) => ENDED.has(job.state) && (job.state !== "succeeded" || well.get(job.kind) === job.id));
+    const shown = [...active, ...ended.slice(0, Math.max(ENDED_SHOWN_LEAST, ENDED_SHOWN - active.length))];
     const rows = new Map(shown.map((job) => [job.id, this.#rows.get(job.id) ?? new JobRow(job, (id) => this.#cancel(id))]));
     for (const job of shown) rows.get(job.id).draw(job);
     const nodes = [...rows.values()].map((row) => row.node);
