@@ -70,7 +70,6 @@ class Source:
     """What one source said of all its symbols."""
 
     asserted: int = 0
-    ended: bool = False
 
 
 @dataclass
@@ -86,6 +85,8 @@ class Oracle:
     lanes: dict[tuple[str, str], Lane] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=lambda: defaultdict(Source))
     watermarks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    promised: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """The largest mark that a source of the symbol had when it ended."""
 
     def feed(self, batch: Any) -> None:
         """Take a TickColumns. Late rows are noted as (arrival, reason)."""
@@ -106,7 +107,6 @@ class Oracle:
             lane = self.lanes[row.source, row.symbol]
             if not lane.is_open:
                 lane.is_open = True
-                self.sources[row.source].ended = False
                 self._advance(row.symbol)
             if (row.ts // SECOND + 1) * SECOND <= self.watermarks[row.symbol]:
                 reason = BAR_FINAL
@@ -128,20 +128,22 @@ class Oracle:
     def _assert(self, batch: Any, symbols: list[str]) -> None:
         source = self.sources[batch.source]
         source.asserted = max(source.asserted, batch.watermark)
-        source.ended |= batch.source_ended
         for symbol in symbols:
-            self.lanes[batch.source, symbol].is_open |= not source.ended
-        for name, symbol in list(self.lanes):
-            if name == batch.source:
-                self.lanes[name, symbol].is_open &= not batch.source_ended
-                self._advance(symbol)
+            self.lanes[batch.source, symbol].is_open = True
+        for symbol in [of for name, of in self.lanes if name == batch.source]:
+            if batch.source_ended:
+                lane = self.lanes.pop((batch.source, symbol))
+                self.promised[symbol] = max(self.promised[symbol], self._mark(batch.source, lane) if lane.is_open else 0)
+            self._advance(symbol)
+        if batch.source_ended:
+            del self.sources[batch.source]
+
+    def _mark(self, name: str, lane: Lane) -> int:
+        return max(lane.highest - self.lateness, self.sources[name].asserted)
 
     def _advance(self, symbol: str) -> None:
-        lanes = [(name, lane) for (name, of), lane in self.lanes.items() if of == symbol]
-        marks = [(max(lane.highest - self.lateness, self.sources[name].asserted), lane.is_open) for name, lane in lanes]
-        opened = [mark for mark, is_open in marks if is_open]
-        mark = min(opened) if opened else max(mark for mark, _ in marks)
-        self.watermarks[symbol] = max(self.watermarks[symbol], mark)
+        opened = [self._mark(name, lane) for (name, of), lane in self.lanes.items() if of == symbol and lane.is_open]
+        self.watermarks[symbol] = max(self.watermarks[symbol], min(opened) if opened else self.promised[symbol])
 
     def final_bars(self) -> list[Bar]:
         """Bars that are final by now, sorted by identity."""

@@ -5,7 +5,8 @@ The rules, which tests/oracle.py states again in plain Python:
 - The order of ticks is (event time, source name, seq). Rows without seq come first among equals, in the order of arrival.
 - A lane is one source's rows of one symbol. Its watermark is the larger of its highest event time less the lateness bound and what the source asserted.
   A lane opens with its first row, or when its source names the symbol in an assertion; it closes when the source ends. A symbol's watermark is
-  the least of its open lanes, the largest of all when every source has ended, and never falls.
+  the least of its open lanes; when none is open, the largest that a lane had when it closed; and it never falls.
+- A source that ends is forgotten: if it comes again, it is as one that was never there. But its rows that are pending keep their identity.
 - A bar is final when the watermark reaches its end. A row is looked at in the order of arrival; when its one-second bar is final, it is late.
 - A duplicate has the source, symbol, replay shift and seq (not 0) of a row that is pending; the first to arrive stays. (The shift, because a replay
   that begins again counts from one again.) A row that comes again after its bar is final is late.
@@ -50,10 +51,12 @@ from services.runtime.errors import BadRecord
 from services.runtime.stream.state import pack_state, unpack_state
 
 #: Version of the bytes that `BarEngine.snapshot` makes.
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
+#: Sources in memory from which on it is worth looking for those of which nothing is left.
+_SOURCES = 64
 
 
 class Progress(NamedTuple):
@@ -101,6 +104,7 @@ class BarEngine:
         self._rank = np.zeros(0, np.int64)
         self._out = np.zeros(_ROWS, OUT)
         self._scratch = np.zeros(INTERVAL_COUNT, BAR)
+        self._forget_at = _SOURCES
         self._state = _empty_state()
         self._grow_pool(_ROWS)
 
@@ -154,6 +158,11 @@ class BarEngine:
         return [LastTrade(self._instruments[number], *row) for number, row in zip(numbers.tolist(), zip(*columns, strict=True), strict=True)]
 
     @property
+    def sources(self) -> list[str]:
+        """Names of the sources that are in memory; those that have ended go as others come."""
+        return list(self._sources)
+
+    @property
     def pending_rows(self) -> int:
         """Rows whose second is not final yet."""
         return len(self._state.pending) - int(self._state.control[0]["free_rows"])
@@ -162,6 +171,32 @@ class BarEngine:
         """The symbol's watermark, UTC ns; 0 when nothing is known of it."""
         number = self._symbols.get(symbol)
         return 0 if number is None else int(self._state.symbols[number]["watermark"])
+
+    def forget_ended(self) -> None:
+        """Drop the sources and lanes of which nothing is left: nothing said of time, no row pending, no last trade. Changes no result.
+
+        Called from inside as the sources grow. What stays is bounded by open lanes, pending rows and symbols, however many sources there have been.
+        """
+        state, instruments, names = self._state, len(self._instruments), list(self._sources)
+        if not names:
+            return
+        lanes, sources, symbols = state.lanes[: len(self._lanes)], state.sources[: len(names)], state.symbols[:instruments]
+        rows = state.pending[pending_slots(instruments, state)]
+        lanes = lanes[(lanes["open"] != 0) | np.isin(_pairs(lanes), _pairs(rows))]
+        traded = symbols["traded"] != 0
+        kept = sources["asserted"] > 0
+        kept[lanes["source"]] = True
+        kept[symbols["source"][traded]] = True
+        number = np.where(kept, np.cumsum(kept) - 1, 0)
+        # Every slot, those that are free too: their numbers are never read, but must stay within the table.
+        for table in (lanes, symbols, state.pending):
+            table["source"] = number[table["source"]]
+        symbols["lane"] = _link_lanes(lanes, instruments)
+        self._sources = {name: number for number, name in enumerate(name for name, keep in zip(names, kept.tolist(), strict=True) if keep)}
+        self._lanes = _numbers_of(lanes)
+        self._numbers.clear()
+        self._state = state._replace(lanes=_longer(lanes, 16), sources=_longer(sources[kept], 16))
+        self._state.control[0]["lanes"] = len(lanes)
 
     def snapshot(self) -> bytes:
         """The whole state; `restore` of it goes on as if nothing had happened."""
@@ -185,7 +220,7 @@ class BarEngine:
         self._instruments = [InstrumentRef(*item) for item in meta["instruments"]]
         self._symbols = {ref.symbol: number for number, ref in enumerate(self._instruments)}
         self._sources = {name: number for number, name in enumerate(meta["sources"])}
-        self._lanes = {(int(lane["source"]), int(lane["symbol"])): number for number, lane in enumerate(lanes)}
+        self._lanes = _numbers_of(lanes)
         pending = arrays["pending"].view(PENDING)
         _link(symbols, pending)
         symbols["calendar"] = [self._table.calendar_of(mic_of(ref.symbol)) for ref in self._instruments]
@@ -234,6 +269,9 @@ class BarEngine:
     def _source(self, name: str) -> int:
         number = self._sources.get(name)
         if number is None:
+            if len(self._sources) >= self._forget_at:
+                self.forget_ended()
+                self._forget_at = max(_SOURCES, 2 * len(self._sources))
             number = self._sources[name] = len(self._sources)
             self._state = self._state._replace(sources=_longer(self._state.sources, number + 1))
             rank = {source: position for position, source in enumerate(sorted(self._sources))}
@@ -351,6 +389,25 @@ def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
     longer = np.zeros((max(rows, 2 * len(array)), *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
+
+
+def _pairs(table: Records) -> Ints:
+    """Source and symbol of each row in one integer."""
+    pairs: Ints = table["source"].astype(np.int64) << LANE_BITS | table["symbol"]
+    return pairs
+
+
+def _numbers_of(lanes: Records) -> dict[tuple[int, int], int]:
+    """Number of each lane by the numbers of its source and symbol."""
+    return {pair: number for number, pair in enumerate(zip(lanes["source"].tolist(), lanes["symbol"].tolist(), strict=True))}
+
+
+def _link_lanes(lanes: Records, symbols: int) -> NDArray[np.int32]:
+    """Link the lanes of each symbol. Returns the first of each symbol, shape (symbols,), NONE = it has none."""
+    first = np.full(symbols, NONE, np.int32)
+    for number, symbol in enumerate(lanes["symbol"].tolist()):
+        lanes["next"][number], first[symbol] = first[symbol], number
+    return first
 
 
 def _link(symbols: Records, pending: Records) -> None:

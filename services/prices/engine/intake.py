@@ -59,7 +59,6 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
                 _touch(symbol, number, control, state.touched)
             if lane["open"] == 0:
                 lane["open"] = 1
-                sources[source]["ended"] = 0
                 _raise_watermark(symbol, min(others[j], max(lane["max_ts"] - lateness, asserted)))
             if (ts // SECOND_NS + 1) * SECOND_NS <= symbol["watermark"]:
                 reason = BAR_FINAL
@@ -94,22 +93,26 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
 
 @njit(cache=True)
 def assert_watermark(source: int, watermark: int, ended: bool, numbers: Ints, lateness: int, state: State) -> None:
-    """Apply a source's own watermark, and its end, to all its symbols. Lanes of the instruments it names are opened, unless it has ended."""
+    """Apply a source's own watermark, and its end, to all its symbols. Lanes of the instruments it names are opened.
+
+    What a source that ends has said of time is kept with its symbols; nothing else of it counts any more.
+    """
     state.sources[source]["asserted"] = max(state.sources[source]["asserted"], watermark)
-    if ended:
-        state.sources[source]["ended"] = 1
-    if state.sources[source]["ended"] == 0:
-        for j in range(len(numbers)):
-            state.lanes[numbers[j] & LANE_MASK]["open"] = 1
+    for j in range(len(numbers)):
+        state.lanes[numbers[j] & LANE_MASK]["open"] = 1
     for number in range(state.control[0]["lanes"]):
         lane = state.lanes[number]
-        if lane["source"] == source:
-            if ended:
-                lane["open"] = 0
+        if lane["source"] == source and lane["open"] != 0:
             symbol = state.symbols[lane["symbol"]]
+            if ended:
+                symbol["ended"] = max(symbol["ended"], _lane_watermark(lane, state, lateness))
+                lane["open"] = 0
+                lane["max_ts"] = NONE
             if symbol["touched"] == 0:
                 _touch(symbol, lane["symbol"], state.control[0], state.touched)
-            _raise_watermark(symbol, _symbol_watermark(symbol["lane"], state, lateness))
+            _raise_watermark(symbol, _symbol_watermark(symbol, state, lateness))
+    if ended:
+        state.sources[source]["asserted"] = 0
 
 
 @njit(cache=True)
@@ -177,17 +180,10 @@ def _least_watermark(first: int, without: int, state: State, lateness: int) -> i
 
 
 @njit(cache=True)
-def _symbol_watermark(first: int, state: State, lateness: int) -> int:
+def _symbol_watermark(symbol: Any, state: State, lateness: int) -> Any:
     """Least watermark of the open lanes. When all sources have ended none holds back any longer: the largest of them."""
-    least = _least_watermark(first, NONE, state, lateness)
-    if least < INT64_MAX:
-        return least
-    largest = 0
-    number = first
-    while number != NONE:
-        largest = max(largest, _lane_watermark(state.lanes[number], state, lateness))
-        number = state.lanes[number]["next"]
-    return largest
+    least = _least_watermark(symbol["lane"], NONE, state, lateness)
+    return least if least < INT64_MAX else symbol["ended"]
 
 
 @njit(cache=True)

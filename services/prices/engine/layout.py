@@ -31,19 +31,21 @@ _PRICES = [(name, "i8") for name in ("ts_open", "ts_close", "open", "high", "low
 #: A row whose second is not final yet. Rows of a symbol are linked by `next`, free slots too. `mark`: the symbol's watermark when it came.
 PENDING = np.dtype([*_TICK, ("mark", "i8"), ("next", "i4"), ("symbol", "i4")])
 #: A symbol: its list of pending rows; whether the list may be unsorted or hold a row twice; what changed since live bars and snapshots were taken
-#: (`dirty_from`: earliest row since then); its watermark; its last trade.
+#: (`dirty_from`: earliest row since then); its watermark; the largest that a source of it had when it ended; its last trade.
 SYMBOL = np.dtype(
     [
         *((name, "i4") for name in ("head", "tail", "rows", "lane", "calendar", "disorder", "touched", "live_changed", "snapshot_changed", "traded")),
         ("watermark", "i8"),
+        ("ended", "i8"),
         ("dirty_from", "i8"),
         *_TICK,
     ]
 )
-#: A source's rows of one symbol. Lanes of a symbol are linked by `next`. `max_seq`: no row pending with this `seq_shift` has a larger one.
+#: A source's rows of one symbol. Lanes of a symbol are linked by `next`. One that is not open says nothing of time (`max_ts` is NONE); it may be there
+#: for its pending rows. `max_seq`: no row pending with this `seq_shift` has a larger one.
 LANE = np.dtype([("source", "i4"), ("symbol", "i4"), ("next", "i4"), ("open", "i4"), ("max_ts", "i8"), ("max_seq", "i8"), ("seq_shift", "i8")])
-#: A source: its own watermark, and the position of its name among all names.
-SOURCE = np.dtype([("asserted", "i8"), ("rank", "i4"), ("ended", "i4")])
+#: A source: its own watermark, 0 = none, and the position of its name among all names.
+SOURCE = np.dtype([("asserted", "i8"), ("rank", "i8")])
 #: A forming bar; `trade_count` 0 = none, and `ts_close` is that of the one before. The notional is 128 bits in two limbs.
 BAR = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8")])
 #: How far a symbol's rows are folded into its bars in `State.live`. `slot`: the last such row, NONE = nothing is folded; `end`: of the second it is

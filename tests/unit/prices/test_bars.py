@@ -159,6 +159,22 @@ def test_restarts_change_nothing(batches: list[TickColumns], restarts: set[int])
 
 
 @properties
+@given(any_batches(), st.sets(st.integers(0, 8)))
+def test_forgetting_changes_nothing(batches: list[TickColumns], moments: set[int]) -> None:
+    """Sources that have ended are as ones that never were, whether their places were cleared or not."""
+    keeping, forgetting = new_engine(), new_engine()
+    for number, ticks in enumerate(batches):
+        if number in moments:
+            forgetting.forget_ended()
+        assert late_of(forgetting, ticks) == late_of(keeping, ticks)
+        assert bars_of_columns(forgetting.live_bars()) == bars_of_columns(keeping.live_bars())
+        assert forgetting.changed_trades() == keeping.changed_trades()
+    keeping.forget_ended()
+    forgetting.forget_ended()
+    assert sorted(forgetting.sources) == sorted(keeping.sources)
+
+
+@properties
 @given(any_batches(), st.sampled_from((1, 2, 4)))
 def test_partitions_change_nothing(batches: list[TickColumns], partitions: int) -> None:
     """Each partition gets its symbols' rows, and every assertion of a source that writes to it."""
@@ -274,6 +290,37 @@ def test_an_ended_source_holds_nothing_back() -> None:
     bars = final_bars(engine, [batch("live:y", [], ended=True)])
     assert [bar.interval for bar in bars] == [1, 86400]
     assert engine.watermark("AA.XCME") == BASE + 7 * SECOND
+
+
+def test_a_source_that_has_ended_begins_anew() -> None:
+    engine = new_engine()
+    engine.process(batch("live:x", [("AA.XCME", 9 * SECOND, 100, 5, 1)], 20 * SECOND, ended=True))
+    assert engine.watermark("AA.XCME") == BASE + 20 * SECOND
+    engine.process(batch("live:x", [("AA.XCME", 25 * SECOND, 100, 5, 1)]))
+    # Not 25 s less the bound: what it promised before it ended is no promise of its new rows, but what is final stays so.
+    assert engine.process(batch("live:y", [("AA.XCME", 60 * SECOND, 100, 5, 1)])).bars is None
+    assert engine.watermark("AA.XCME") == BASE + 23 * SECOND
+    assert engine.process(batch("live:x", [("AA.XCME", 19 * SECOND, 100, 5, 2)])).late
+    engine.process(batch("live:x", [], ended=True))
+    assert engine.watermark("AA.XCME") == BASE + 58 * SECOND
+
+
+def test_sources_that_come_and_go_leave_nothing() -> None:
+    """Ten thousand names, each with a row, some with rows that stay pending while others come: the state is as after a hundred of them."""
+    engine, oracle, final, sizes = new_engine(), new_oracle(), [], []
+    for number in range(10_000):
+        name, at = f"live:{number}", number * SECOND // 50
+        for ticks in (batch(name, [("BB.XSIM", at, 100 + number % 7, 1, 1)]), batch(name, [], at // SECOND * SECOND + 1, ended=True)):
+            final += bars_of_columns(engine.process(ticks).bars)
+            if number < 300:
+                oracle.feed(ticks)
+        if number == 299:
+            assert sorted(final) == oracle.final_bars()
+        sizes.append(len(engine.sources))
+    assert max(sizes[5_000:]) <= max(sizes[:1_000]) < 300
+    engine.forget_ended()
+    assert len(engine.snapshot()) < 20_000
+    assert sum(bar.trade_count for bar in final if bar.interval == 1) + engine.pending_rows == 10_000
 
 
 def test_last_trades_are_told_once() -> None:

@@ -15,7 +15,7 @@ from services.runtime.errors import BadRecord
 from services.runtime.headers import record_headers
 from services.runtime.stream.records import InputRecord, Output
 from tests.oracle import SECOND
-from tests.unit.prices.bar_inputs import BASE, LATENESS, any_batches, batch, session_table
+from tests.unit.prices.bar_inputs import BASE, LATENESS, SYMBOLS, any_batches, batch, session_table
 
 SOURCES = ("live:x", "live:y", "replay:z", "synthetic:q")
 FAR = 40_000_000 * SECOND
@@ -31,7 +31,8 @@ def record(value: bytes, schema: str = topics.TICKS.message) -> InputRecord:
 
 
 def closing() -> Iterable[InputRecord]:
-    return [record(encode_ticks(batch(source, [], FAR, ended=True))) for source in SOURCES]
+    # By name, for a source that has ended before has no symbols any more.
+    return [record(encode_ticks(batch(source, [], FAR, ended=True, names=SYMBOLS))) for source in SOURCES]
 
 
 def rows_in_bars(outputs: list[Output]) -> int:
