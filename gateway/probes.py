@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import aiohttp
 import redis.asyncio
@@ -86,6 +87,28 @@ def sums(text: str) -> dict[str, float]:
     for sample in _SAMPLE.finditer(text):
         totals[sample["name"]] = totals.get(sample["name"], 0.0) + float(sample["value"])
     return totals
+
+
+def explained(probe: Probe, name: str, state: Path | None) -> Probe:
+    """The same probe; when the process does not answer, it adds what the supervisor says of its end. state: its file, None = there is none."""
+    if state is None:
+        return probe
+
+    async def ask() -> Finding:
+        finding = await probe()
+        why = "" if finding.answers else await asyncio.to_thread(_said_of, name, state)
+        return replace(finding, detail=f"{finding.detail}; {why}") if why else finding
+
+    return ask
+
+
+def _said_of(name: str, state: Path) -> str:
+    """Empty when nothing is said. The file is replaced as a whole, but goes with the supervisor."""
+    try:
+        processes = json.loads(state.read_bytes())["processes"]
+    except FileNotFoundError:
+        return ""
+    return next((str(each.get("why", "")) for each in processes if each["name"] == name), "")
 
 
 def envoy(session: aiohttp.ClientSession, admin_port: int) -> Probe:

@@ -1,5 +1,7 @@
 """What the gateway is told by its environment."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from gateway.hub.limits import Limits
@@ -57,6 +59,8 @@ class GatewaySettings(RuntimeSettings):
     """Asked for the state of analysis-jobs."""
     envoy_admin_port: int = _port(9901, "SIGNALBOX_ENVOY_ADMIN_PORT")
     """Asked for the state of Envoy."""
+    supervisor_state: Path | None = Field(default=None, validation_alias="SIGNALBOX_SUPERVISOR_STATE")
+    """File in which whoever starts the processes says how they ended; it explains why one does not answer. The stack sets it."""
 
     hub_rows: int = Field(2_000, ge=1_000, le=100_000, validation_alias="SIGNALBOX_HUB_ROWS")
     """Rows kept of each series of final bars, indicators and signals; a history asks for at most 1,000."""

@@ -100,7 +100,7 @@ class _Gateway:
         cache = redis.asyncio.Redis.from_url(settings.redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self.lifecycle.on_stop(cache.aclose)
         python = partial(probes.python_process, session, settings.host, clock=self.clock)
-        return {
+        asked = {
             "feeds": python(settings.feeds_metrics_port),
             "prices": python(settings.prices_metrics_port),
             "prices-worker": python(settings.prices_worker_metrics_port),
@@ -118,6 +118,7 @@ class _Gateway:
             "kafka": probes.kafka(settings.kafka_bootstrap_servers),
             "valkey": probes.valkey(cache),
         }
+        return {name: probes.explained(probe, name, settings.supervisor_state) for name, probe in asked.items()}
 
     def _health(self) -> AllHealth:
         settings = self.settings

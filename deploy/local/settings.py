@@ -116,6 +116,11 @@ class StackSettings:
         """The lock, the supervisor's log and the state it publishes."""
         return self.home / "run"
 
+    @property
+    def state_path(self) -> Path:
+        """What the supervisor publishes of its processes."""
+        return self.run / "state.json"
+
     def used_ports(self) -> list[PortUse]:
         """The ports this stack will listen on; those of servers that are not embedded are left out."""
         skipped = {*(_KAFKA_PORTS if self.kafka else ()), *(_VALKEY_PORTS if self.redis else ())}
@@ -131,6 +136,7 @@ class StackSettings:
             # Where services find each other; in a cluster these are names and not ports.
             **{f"SIGNALBOX_{name.upper()}_ADDRESS": f"127.0.0.1:{self.ports[name]}" for name in ("prices", "analysis", "news", "reports", "gateway")},
             "SIGNALBOX_HOME": str(self.home),
+            "SIGNALBOX_SUPERVISOR_STATE": str(self.state_path),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",

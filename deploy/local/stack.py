@@ -43,7 +43,7 @@ class ProcessStatus:
     pid: int | None
     ready: bool
     reason: str
-    """Why it is not ready; empty when it is."""
+    """Why it is not ready, and how it ended last if it has not been ready since; empty when it is."""
     restarts: int
     rss_bytes: int
     """Resident memory, 0 when it does not run."""
@@ -144,13 +144,14 @@ def _process_status(known: dict[str, Any], reason: str | None) -> ProcessStatus:
             rss, uptime = process.memory_info().rss, time.time() - process.create_time()
         except psutil.NoSuchProcess:
             pid = None
-    return ProcessStatus(known["name"], pid, reason is None, reason or "", known.get("restarts", 0), rss, round(uptime, 1))
+    reasons = "" if reason is None else "; ".join(filter(None, (reason, known.get("why"))))
+    return ProcessStatus(known["name"], pid, reason is None, reasons, known.get("restarts", 0), rss, round(uptime, 1))
 
 
 def read_state(settings: StackSettings) -> dict[str, Any]:
     """What the supervisor last published; empty when there is none."""
     try:
-        state: dict[str, Any] = json.loads((settings.run / "state.json").read_text())
+        state: dict[str, Any] = json.loads(settings.state_path.read_text())
     except FileNotFoundError:
         return {}
     return state

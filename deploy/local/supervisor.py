@@ -40,6 +40,8 @@ class Slot:
     condition: Condition = "stopped"
     restarts: int = 0
     crashes_in_a_row: int = 0
+    why: str = ""
+    """How it ended last and what happens next; empty once it is ready."""
     started_at: float = 0.0
     restart_at: float = 0.0
 
@@ -108,8 +110,7 @@ class Supervisor:
         child, process = _child_of(slot), slot.process
         reason = process.why_not_ready()
         if reason is None:
-            slot.condition = "ready"
-            self._publish()
+            self._note_ready(slot)
         elif time.monotonic() - slot.started_at > process.ready_seconds:
             raise child.not_ready(reason, process.ready_seconds)
         return reason
@@ -137,9 +138,12 @@ class Supervisor:
         elif _child_of(slot).exit_code() is not None:
             self._note_crash(slot)
         elif slot.condition == "starting" and slot.process.why_not_ready() is None:
-            slot.condition = "ready"
             self._progress.say(f"[green]{slot.process.name} is ready again[/]")
-            self._publish()
+            self._note_ready(slot)
+
+    def _note_ready(self, slot: Slot) -> None:
+        slot.condition, slot.why = "ready", ""
+        self._publish()
 
     def _note_crash(self, slot: Slot) -> None:
         child = _child_of(slot)
@@ -150,6 +154,8 @@ class Supervisor:
         slot.restart_at = time.monotonic() + backoff
         slot.condition = "crashed"
         child.kill()  # what it may have left in its process group
+        times = f", {slot.crashes_in_a_row} times in a row" if slot.crashes_in_a_row > 1 else ""
+        slot.why = f"it ended with {describe_exit(child.exit_code())}{times}, the next start {backoff:g} s later; its log ends: {child.last_lines(1).strip()}"
         self._progress.console.print(
             f"{child.name} ended with {describe_exit(child.exit_code())}; it is started again in {backoff:g} s. "
             f"Its last lines of log ({child.log_path}):\n{child.last_lines()}",
@@ -166,7 +172,8 @@ class Supervisor:
         except StackError as error:
             # Not the end of the stack: the others still serve, and the next try may succeed.
             self._progress.console.print(f"{slot.process.name}: {error.message}", style="red", markup=False)
-            slot.restart_at = time.monotonic() + MAX_BACKOFF_SECONDS
+            slot.restart_at, slot.why = time.monotonic() + MAX_BACKOFF_SECONDS, error.message
+            self._publish()
 
     # -- stop --------------------------------------------------------------------------
 
@@ -205,6 +212,7 @@ class Supervisor:
                 "pid": slot.child.pid if slot.child is not None else None,
                 "condition": slot.condition,
                 "restarts": slot.restarts,
+                "why": slot.why,
                 "log": str(slot.process.log_path),
             }
             for name, slot in self._slots.items()

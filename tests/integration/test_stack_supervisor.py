@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from deploy.local import supervisor as supervising
 from deploy.local.ending import Ending, Stopped
 from deploy.local.errors import NotReady, ProcessDied
 from deploy.local.processes import Phase, Process
@@ -116,6 +119,37 @@ def test_a_crashed_process_is_started_again_and_it_is_said(tmp_path: Path) -> No
     finally:
         stack.stop()
     assert "phoenix ended with signal SIGKILL; it is started again in 0.5 s" in out.getvalue()
+
+
+#: Lives once; then it says why not.
+ONCE = """
+import pathlib, signal, sys
+mark = pathlib.Path(sys.argv[1], sys.argv[2])
+if mark.exists():
+    sys.exit("the file is wrong: no cheese")
+mark.touch()
+signal.pause()
+"""
+
+
+def test_a_crash_loop_of_one_takes_no_other_down_and_its_pauses_are_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervising, "FIRST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(supervising, "MAX_BACKOFF_SECONDS", 0.2)
+    out = io.StringIO()
+    stack = supervisor(tmp_path, [*(process(tmp_path, f"other{number}") for number in range(3)), process(tmp_path, "loop", ONCE)], out=out)
+    stack.start()
+    others = {name: pid for name, pid in stack.pids().items() if name != "loop"}
+    try:
+        os.kill(stack.pids()["loop"], signal.SIGKILL)
+        stack.watch(done=lambda: out.getvalue().count("loop ended with exit code 1") >= 6)
+        published = {each["name"]: each for each in json.loads((tmp_path / "state.json").read_text())["processes"]}
+        assert {name: pid for name, pid in stack.pids().items() if name != "loop"} == others
+    finally:
+        stack.stop()
+    pauses = re.findall(r"loop ended with .*; it is started again in ([\d.]+) s", out.getvalue())
+    assert pauses[:6] == ["0.05", "0.1", "0.2", "0.2", "0.2", "0.2"]
+    assert re.search(r"exit code 1, \d times in a row, the next start 0.2 s later; its log ends: the file is wrong: no cheese", published["loop"]["why"])
+    assert {each["why"] for name, each in published.items() if name != "loop"} == {""}
 
 
 def test_a_death_in_an_earlier_phase_is_noticed_while_a_later_one_starts(tmp_path: Path) -> None:
