@@ -163,6 +163,8 @@ class Gateway:
             "SIGNALBOX_ENVOY_ADMIN_PORT": settings.envoy_admin_port,
             "SIGNALBOX_PRICES_PORT": settings.prices_port,
             "SIGNALBOX_ANALYSIS_PORT": settings.analysis_port,
+            "SIGNALBOX_NEWS_PORT": settings.news_port,
+            "SIGNALBOX_REPORTS_PORT": settings.reports_port,
         }
         known = {"KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, "SIGNALBOX_HOME": str(self.folder), "SIGNALBOX_LOG_FORMAT": "text"}
         return {**os.environ, **known, **{name: str(port) for name, port in ports.items()}, **self.extra}
