@@ -158,16 +158,12 @@ def write_signals(
         symbol, places = symbol_places[number], parts.places[rule]
         interval: Any = np.int64(small[_INTERVAL, row])
         shift = wide[_SHIFT, row]
-        count = 0
-        while count < parts.pick.shape[1] and parts.pick[rule, count] >= 0:
-            count += 1
+        count = _picked(parts, rule)
         size = symbol[1] - symbol[0] + 1 + _varint_octets(interval) + 18 + places[1] - places[0] + 27 + places[3] - places[2] + 8 * count + 2
         size += 9 if shift != 0 else 0
-        out[length] = 0x0A
-        length = _put(out, length + 1, size)
+        length = _put_number(out, length, 0x0A, size)
         length = _copy(out, length, symbols, symbol[0], symbol[1])
-        out[length] = 0x10
-        length = _put(out, length + 1, interval)
+        length = _put_number(out, length, 0x10, interval)
         length = _put_field(out, length, 0x19, wide[_TS_OPEN, row])
         length = _put_field(out, length, 0x21, wide[_TS_CLOSE, row])
         length = _copy(out, length, parts.octets, places[0], places[1])
@@ -184,6 +180,21 @@ def write_signals(
         if shift != 0:
             length = _put_field(out, length, 0x71, shift)
     return length
+
+
+@njit(cache=True)
+def _picked(parts: SignalParts, rule: int) -> int:
+    """How many values a rule's signals carry."""
+    count = 0
+    while count < parts.pick.shape[1] and parts.pick[rule, count] >= 0:
+        count += 1
+    return count
+
+
+@njit(cache=True)
+def _put_number(out: Octets, length: int, tag: int, value: Any) -> int:
+    out[length] = tag
+    return _put(out, length + 1, value)
 
 
 @njit(cache=True)
