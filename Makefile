@@ -74,7 +74,12 @@ lint: .venv/.synced-dev protos ## ruff, mypy, import-linter, buf
 
 .PHONY: test
 test: .venv/.synced-dev protos ## All tests that need only installed packages (ARGS='-k name')
+ifdef ARGS
 	$(PYTHON) -m pytest -m 'not data' tests/unit tests/conformance tests/integration tests/e2e $(ARGS)
+else
+	$(PYTHON) -m pytest -n auto --dist loadfile -m 'not data' tests/unit tests/conformance
+	$(PYTHON) -m pytest -m 'not data' tests/integration tests/e2e
+endif
 
 .PHONY: test-data
 test-data: .venv/.synced-dev protos ## Tests on the real data sets in SIGNALBOX_DATA
