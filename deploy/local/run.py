@@ -94,6 +94,7 @@ def say_where(console: Console, settings: StackSettings, took: float, seconds: f
         "page": settings.page_url,
         "gRPC, REST": f"127.0.0.1:{edge}    (try: grpcurl -plaintext 127.0.0.1:{edge} list)",
         "WebSocket": f"ws://127.0.0.1:{edge}/v1/stream    (try: .venv/bin/signalbox watch ES.XCME)",
+        "report": f"{settings.page_url}v1/reports/latest/files/report.html    (try: .venv/bin/signalbox report daily --open)",
         "Kafka": settings.bootstrap,
         "logs": f"{settings.logs}    (make logs)",
         "stop": until,

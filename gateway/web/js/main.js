@@ -37,7 +37,7 @@ const news = new NewsList({
 }, (symbol) => choose(symbol));
 const work = new WorkPanel({
   report: byId("report"), make: byId("make-report"), jobs: byId("jobs"), jobsEmpty: byId("jobs-empty"), schedule: byId("schedule"), leader: byId("leader"),
-  alerts: byId("alerts"), note: byId("work-note"), trouble: byId("work-trouble"),
+  alerts: byId("alerts"), note: byId("work-note"), trouble: byId("work-trouble"), announce: byId("announce"),
 });
 tabs([byId("tab-signals"), byId("tab-trades")], () => tape.draw());
 

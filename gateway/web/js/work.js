@@ -67,7 +67,8 @@ class JobRow {
   #words(job) {
     if (job.state === "succeeded" || job.message === job.state) return "";
     if (job.state !== "running" || !(job.total > 0)) return job.message || "";
-    const left = job.eta ? `, ${age((job.eta - Date.now()) / 1000)} left` : "";
+    const seconds = (job.eta - Date.now()) / 1000;
+    const left = seconds >= 1 ? `, ${age(seconds)} left` : "";
     // Done counts parts of a whole one, too.
     return `${Math.floor(job.done).toLocaleString("en-US")} of ${job.total.toLocaleString("en-US")} ${job.unit}${left}`;
   }
@@ -81,7 +82,7 @@ export class WorkPanel {
   #ask;
   #asked = "";
 
-  /** nodes: {report, make, jobs, jobsEmpty, schedule, leader, alerts, note, trouble}. */
+  /** nodes: {report, make, jobs, jobsEmpty, schedule, leader, alerts, note, trouble, announce}. */
   constructor(nodes) {
     this.#nodes = nodes;
     this.#ask = throttled("jobs", 150, () => this.#drawJobs());
@@ -115,7 +116,8 @@ export class WorkPanel {
 
   #tellEnd(job) {
     this.#asked = "";
-    this.#say(job.state === "succeeded" ? "" : `The report was not made: ${job.message || job.state}`);
+    if (job.state === "succeeded") setText(this.#nodes.announce, "The report is ready.");
+    else this.#say(`The report was not made: ${job.message || job.state}`);
   }
 
   /** What runs first, then what waits, then what has ended, newest first; of those that went well, the newest of each kind. */
@@ -139,7 +141,8 @@ export class WorkPanel {
       this.#nodes.make.disabled = true;
       const operation = await post("/v1/reports/daily", {});
       this.#asked = operation.name.replace("operations/", "");
-      this.#say("The report is being made.");
+      this.#say("");
+      setText(this.#nodes.announce, "The report is being made.");
     });
     this.#nodes.make.disabled = false;
   }
