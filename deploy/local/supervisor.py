@@ -155,7 +155,7 @@ class Supervisor:
         slot.condition = "crashed"
         child.kill()  # what it may have left in its process group
         times = f", {slot.crashes_in_a_row} times in a row" if slot.crashes_in_a_row > 1 else ""
-        slot.why = f"it ended with {describe_exit(child.exit_code())}{times}, the next start {backoff:g} s later; its log ends: {child.last_lines(1).strip()}"
+        slot.why = f"it ended with {describe_exit(child.exit_code())}{times}, the next start {backoff:g} s later; its log ends: {_in_one_line(child)}"
         self._progress.console.print(
             f"{child.name} ended with {describe_exit(child.exit_code())}; it is started again in {backoff:g} s. "
             f"Its last lines of log ({child.log_path}):\n{child.last_lines()}",
@@ -222,6 +222,11 @@ class Supervisor:
         temporary = self._state_path.with_suffix(".tmp")
         temporary.write_text(json.dumps({"pid": os.getpid(), "ready": ready, "processes": processes}, indent=2))
         temporary.replace(self._state_path)
+
+
+def _in_one_line(child: Child) -> str:
+    """The end of its log: a message of a few lines, or the error of a traceback."""
+    return " | ".join(line.strip() for line in child.last_lines(3).splitlines())
 
 
 def _child_of(slot: Slot) -> Child:
