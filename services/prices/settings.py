@@ -22,5 +22,7 @@ class PricesSettings(RuntimeSettings):
     """Ticks of one partition that are sent without waiting longer."""
     ingest_ack_timeout_ms: int = Field(default=10_000, validation_alias="SIGNALBOX_INGEST_ACK_TIMEOUT_MS", ge=1_000, le=300_000)
     """Longest time in milliseconds that the broker may take to acknowledge a batch, or to make room for one."""
+    ingest_queue_kib: int = Field(default=65_536, validation_alias="SIGNALBOX_INGEST_QUEUE_KIB", ge=1_024, le=2_097_151)
+    """Batches that may wait for the broker, KiB over all streams; while there are more, no stream is read. A tick is 41 bytes of a batch."""
     ingest_parser: Literal["columns", "plain"] = Field(default="columns", validation_alias="SIGNALBOX_INGEST_PARSER")
     """How messages of ticks are read: in columns, or plainly, by protobuf's objects (slower; the measure and the oracle of the other)."""

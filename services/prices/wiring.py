@@ -51,7 +51,9 @@ def _read_views(lifecycle: Lifecycle, settings: PricesSettings, bars: BarStore, 
 
 
 def _ingest(lifecycle: Lifecycle, settings: PricesSettings) -> Ingest:
-    producer = make_producer(settings.kafka_bootstrap_servers, delivery_timeout_ms=settings.ingest_ack_timeout_ms)
+    producer = make_producer(
+        settings.kafka_bootstrap_servers, delivery_timeout_ms=settings.ingest_ack_timeout_ms, queue_buffering_max_kbytes=settings.ingest_queue_kib
+    )
     lifecycle.ops.add_ready_check("kafka", BrokerCheck(producer, TICKS.name))
     publisher = KafkaPublisher(producer)
     limits = IngestSettings(settings.partitions, settings.ingest_flush_ms / 1e3, settings.ingest_batch_rows, settings.ingest_ack_timeout_ms / 1e3)
