@@ -346,6 +346,7 @@ def test_a_report_is_made_and_opened_from_the_page(desktop: Visit) -> None:
     with page.context.expect_page() as opened:
         link.click()
     report = Visit(opened.value)
+    report.page.wait_for_load_state()
     report.watch()
     answered = report.page.reload()
     assert answered is not None
