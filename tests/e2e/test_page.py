@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.e2e.browser import chromium
 from tests.e2e.conftest import Stack
-from tests.e2e.news_records import publish_article
+from tests.e2e.records import publish_alert, publish_article
 from tests.servers import REPOSITORY
 
 pytestmark = pytest.mark.browser
@@ -299,6 +299,20 @@ def test_hostile_news_are_text(desktop: Visit, stack: Stack) -> None:
     assert shown.locator("a, img, script").count() == 0
     shown.locator(".news-title").click()
     assert page.evaluate("window.hit") is None
+    assert desktop.problems == []
+
+
+def test_an_alert_is_shown_until_it_is_over(desktop: Visit, stack: Stack) -> None:
+    page = desktop.page
+    page.goto("/")
+    desktop.until_candles()
+    title = "The test <b>burns</b>"
+    publish_alert(stack, "e2e/fire", title)
+    shown = page.locator("#alerts li", has_text=title)
+    expect(shown).to_have_attribute("data-severity", "critical")
+    _screenshot(page, "page-alert")
+    publish_alert(stack, "e2e/fire", title, is_resolved=True)
+    expect(shown).to_have_count(0)
     assert desktop.problems == []
 
 

@@ -29,7 +29,7 @@ from signalbox.reports.v1 import (
 
 from deploy.local.ports import free_ports
 from tests.e2e.conftest import Stack, signalbox
-from tests.e2e.news_records import publish_article
+from tests.e2e.records import publish_article
 
 #: What the file of the schedule names.
 SCHEDULES = {"cache-clean", "daily-history", "daily-report", "news", "nightly-analysis", "recorded-news"}
