@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from random import Random
 
 from services.runtime.kafka import make_producer
+from services.runtime.topics import JOBS
 from tests.chaos.chain import KINDS, Chain, Kind, now
 from tests.chaos.ledger import Manifests
+from tests.chaos.slow_disk import SlowDisk, seconds_of_acknowledgement
 from tests.chaos.wrapped import STEPS
 from tests.processes import Process, wait_until
 
 #: Runs with it take tens of seconds; waits for the group's decisions are longer than for a start.
 _GROUP_SECONDS = 90.0
+#: How long the disk is slow.
+_SLOW_SECONDS = 5.0
 
 Fault = Callable[[Chain, Random], float]
 
@@ -113,6 +117,17 @@ def _broker_is_back(chain: Chain) -> float:
     return max(chain.recovery(kind, since) for kind in KINDS)
 
 
+def slow_disk(chain: Chain, rng: Random) -> float:
+    """The broker answers a few times a second for some seconds. The seconds are those from the end of it."""
+    before = seconds_of_acknowledgement(chain.broker.bootstrap, JOBS.name, 1.0)
+    with SlowDisk(chain.broker.pid):
+        slow = seconds_of_acknowledgement(chain.broker.bootstrap, JOBS.name, _SLOW_SECONDS)
+        assert slow > 5 * before, f"an acknowledgement took {slow * 1000:.1f} ms, before {before * 1000:.1f} ms"
+    since = now()
+    chain.observer.watch(since)
+    return max(chain.recovery(kind, since) for kind in KINDS)
+
+
 def kill_store(chain: Chain, rng: Random) -> float:
     """Valkey is emptied, killed and started empty. Neither worker keeps anything there."""
     import redis
@@ -168,6 +183,7 @@ def all_faults() -> dict[str, Fault]:
         faults[f"newest manifests of {name} spoilt"] = corrupt_manifest(kind)
     faults["kill -9 broker, restart (from its return)"] = kill_broker
     faults["kill -9 broker and both workers (from its return)"] = kill_broker_and_workers
+    faults["broker's disk slow (from its end)"] = slow_disk
     faults["Valkey flushed and stopped"] = kill_store
     faults["SIGTERM rolling restart"] = rolling_restart
     return faults

@@ -9,6 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -18,13 +20,17 @@ import pytest
 from signalbox.prices.v1 import prices_service_pb2 as pb
 from signalbox.prices.v1.prices_service_pb2_grpc import PricesServiceStub
 
-from services.runtime.columns import decode_bars, encode_ticks
+from services.analysis.intake import INTERVALS as ANALYSED
+from services.prices.instruments import instrument_of
+from services.runtime.columns import decode_bars, decode_indicators, encode_ticks
 from services.runtime.headers import record_headers
 from services.runtime.kafka import make_producer
+from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.testing import eventually
-from services.runtime.topics import BARS, TICKS
+from services.runtime.topics import BARS, INDICATORS, JOBS, TICKS
 from tests.bench.path import read_all, send
 from tests.bench.schedule import Schedule
+from tests.chaos.slow_disk import SlowDisk, seconds_of_acknowledgement
 from tests.integration.whole_chain import MODULES, PARTITIONS, SECOND_NS, Identity, Load, Subscriber, WholeChain, places, volumes
 from tests.processes import Process
 
@@ -36,7 +42,8 @@ MIB = 1 << 20
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[WholeChain]:
     # Small bounds, so that a burst of a test reaches them.
-    with WholeChain(tmp_path, SIGNALBOX_MAX_UNACKNOWLEDGED_BYTES=str(MIB), SIGNALBOX_INGEST_ACK_TIMEOUT_MS="60000") as running:
+    settings = {"SIGNALBOX_MAX_UNACKNOWLEDGED_BYTES": str(MIB), "SIGNALBOX_INGEST_QUEUE_KIB": "4096", "SIGNALBOX_INGEST_ACK_TIMEOUT_MS": "60000"}
+    with WholeChain(tmp_path, **settings) as running:
         yield running
 
 
@@ -159,7 +166,7 @@ async def test_a_client_of_ingest_ticks_waits_for_the_broker(chain: WholeChain) 
         for number in range(_MESSAGES):
             if gone_on.is_set() and number >= stalled_at + 50:
                 return
-            yield _message(number)
+            yield _message(number, time.time_ns())
             written = number + 1
 
     gone_on, stalled_at = asyncio.Event(), 0
@@ -179,12 +186,12 @@ async def test_a_client_of_ingest_ticks_waits_for_the_broker(chain: WholeChain) 
     assert scale.grown < 400 * MIB, f"grew by {scale.grown / MIB:.0f} MiB"
 
 
-def _message(number: int) -> pb.IngestTicksRequest:
+def _message(number: int, ts_event: int) -> pb.IngestTicksRequest:
+    """ts_event: of all its ticks, UTC ns."""
     message = pb.IngestTicksRequest(source="test:flood")
-    now = time.time_ns()
     for at in range(_TICKS):
         tick = message.ticks.add(symbol="TEST.XSIM", price=100.0, size=1.0, seq=number * _TICKS + at + 1)
-        tick.ts_event.FromNanoseconds(now)
+        tick.ts_event.FromNanoseconds(ts_event)
     return message
 
 
@@ -196,3 +203,120 @@ async def _standstill(count: Callable[[], int]) -> int:
         if count() != seen:
             seen, since = count(), time.monotonic()
     return seen
+
+
+#: Of the slow disk: ticks that come at once, more than ten times what then gets through; messages of a client besides; looks, each half a second.
+_SLOW_RATE, _SLOW_MESSAGES, _SLOW_LOOKS = 100_000, 500, 24
+_WORKERS = ("prices-worker", "analysis-worker")
+
+
+async def test_a_slow_disk_slows_the_senders_and_loses_nothing(chain: WholeChain) -> None:
+    """Ticks come as fast as they can be sent, by Kafka and by a client, while the broker takes a quarter of a second for each answer."""
+    chain.start("prices", *_WORKERS, "gateway")
+    bootstrap, schedule = chain.broker.bootstrap, Schedule(_SLOW_RATE, 10.0, 200, 0, time.time_ns() // SECOND_NS * SECOND_NS)
+    flood = _Flood(chain)
+    quick = await asyncio.to_thread(seconds_of_acknowledgement, bootstrap, JOBS.name, 1.0)
+    with ExitStack() as stack:
+        scales = {name: stack.enter_context(_Scale(process)) for name, process in chain.processes.items()}
+        with SlowDisk(chain.broker.pid):
+            slow = await asyncio.to_thread(seconds_of_acknowledgement, bootstrap, JOBS.name, 3.0)
+            client = asyncio.create_task(flood.run())
+            burst = asyncio.create_task(asyncio.to_thread(_send_at_once, bootstrap, schedule))
+            lags = []
+            for _ in range(_SLOW_LOOKS):
+                await asyncio.sleep(0.5)
+                lags.append(await asyncio.to_thread(_lag, chain))
+            ahead = list(flood.ahead)
+        await asyncio.gather(client, burst)
+        while (left := await asyncio.to_thread(_lag, chain)) or await asyncio.to_thread(_behind, chain):
+            lags.append(left)
+            await asyncio.sleep(0.25)
+    assert slow > 5 * quick, f"an acknowledgement took {slow * 1000:.1f} ms, before {quick * 1000:.1f} ms"
+    assert max(lags) > 0
+    # What the client was let send and the broker did not have: not all of it, though nothing but the flow control kept it back.
+    grown = {name: scale.grown / MIB for name, scale in scales.items()}
+    print(f"acknowledgements {quick * 1000:.1f} -> {slow * 1000:.0f} ms, lag at most {max(lags):.0f} records, grown by MiB {grown}, ahead {ahead}")
+    assert 0 < max(ahead) < _SLOW_MESSAGES // 2, ahead
+    assert max(grown.values()) < 400, grown
+    expected = volumes(schedule, schedule.count)
+    # That a record was read does not say that what follows from it has arrived.
+    await eventually(partial(_indicators_of_all_bars, bootstrap, set(schedule.names)), timeout_s=60)
+    found = await asyncio.to_thread(_final_volumes, bootstrap)
+    assert {identity: volume for identity, volume in found.items() if identity[0] != FLOOD} == expected
+    assert sum(volume for (symbol, _), volume in found.items() if symbol == FLOOD) == flood.sent * _TICKS * 10**FLOOD_DIGITS
+
+
+def _lag(chain: WholeChain) -> float:
+    return sum(chain.processes[name].metric("signalbox_stream_lag_records") for name in _WORKERS)
+
+
+def _behind(chain: WholeChain) -> bool:
+    """Whether anything is on its way: records in the workers' topics that they have not read, asked of the broker itself."""
+    for name, topic in zip(_WORKERS, (TICKS, BARS), strict=True):
+        extents = TopicOffsets(chain.broker.bootstrap, topic.name).extents(range(PARTITIONS), 20)
+        if chain.processes[name].metric("signalbox_stream_position") < sum(extent.end for extent in extents.values()):
+            return True
+    return False
+
+
+#: The flood's symbol, and the digits of its sizes.
+FLOOD = "TEST.XSIM"
+FLOOD_DIGITS = instrument_of(FLOOD).size_digits
+
+
+class _Flood:
+    """A client of IngestTicks that sends whatever it is let send."""
+
+    def __init__(self, chain: WholeChain) -> None:
+        self._chain = chain
+        self.sent = 0
+        self._began = time.time_ns() - 30 * SECOND_NS
+        self.ahead: list[int] = []
+        """Messages sent that the broker did not have, again and again while it sent."""
+
+    async def run(self) -> None:
+        """To the end. Raises AssertionError when anything was not accepted."""
+        async with grpc.aio.insecure_channel(self._chain.prices_address) as channel:
+            call = asyncio.ensure_future(PricesServiceStub(channel).IngestTicks(self._messages()))
+            while not call.done():
+                accepted = await asyncio.to_thread(self._chain.processes["prices"].metric, "signalbox_prices_ingest_accepted_total")
+                self.ahead.append(self.sent - int(accepted) // _TICKS)
+                await asyncio.sleep(0.2)
+            answer = call.result()
+        assert (answer.accepted, answer.rejected) == (self.sent * _TICKS, 0)
+
+    async def _messages(self) -> AsyncIterator[pb.IngestTicksRequest]:
+        for number in range(_SLOW_MESSAGES):
+            # A few messages in each second of event time, however fast they go: rows wait in the engine until their second is over.
+            message = _message(number, self._began + number * 25_000_000)
+            if number == _SLOW_MESSAGES - 1:
+                message.watermark.FromNanoseconds(self._began + number * 25_000_000 + 2 * SECOND_NS)
+            yield message
+            self.sent = number + 1
+
+
+async def _indicators_of_all_bars(bootstrap: str, symbols: set[str]) -> bool:
+    """Whether each bar has its row of indicators, once, and the bars of these symbols' sessions, which come last, are there."""
+    bars, indicators = await asyncio.to_thread(_bar_rows, bootstrap), await asyncio.to_thread(_indicator_rows, bootstrap)
+    return bars == indicators and {symbol for symbol, interval, _ in bars if interval == max(ANALYSED)} >= symbols
+
+
+#: Symbol, seconds of the interval, open time.
+_Row = tuple[str, int, int]
+
+
+def _bar_rows(bootstrap: str) -> Counter[_Row]:
+    """Bars of the lengths that are analysed."""
+    found: Counter[_Row] = Counter()
+    for value in read_all(bootstrap, BARS.name, PARTITIONS):
+        bars = decode_bars(value)
+        found.update(zip([bars.instruments[number].symbol for number in bars.instrument], bars.interval.tolist(), bars.ts_open.tolist(), strict=True))
+    return Counter({row: count for row, count in found.items() if row[1] in ANALYSED})
+
+
+def _indicator_rows(bootstrap: str) -> Counter[_Row]:
+    found: Counter[_Row] = Counter()
+    for value in read_all(bootstrap, INDICATORS.name, PARTITIONS):
+        rows = decode_indicators(value)
+        found.update(zip([rows.symbols[number] for number in rows.symbol], rows.interval.tolist(), rows.ts_open.tolist(), strict=True))
+    return found
