@@ -60,7 +60,8 @@ class JobRow {
   }
 
   #state(job, share) {
-    if (job.state === "running" && share !== null) return `${Math.floor(share * 100)}%`;
+    // All of it is done only when the job says that it has ended.
+    if (job.state === "running" && share !== null) return `${Math.min(99, Math.floor(share * 100))}%`;
     return ENDED.has(job.state) && job.ended ? `${job.state} ${ago(job.ended)}` : job.state;
   }
 
