@@ -146,6 +146,7 @@ def corrupt_manifest(kind: Kind) -> Fault:
     """SIGKILL, then the newest manifest of each partition is spoilt: garbage, or the checksum of another state."""
 
     def act(chain: Chain, rng: Random) -> float:
+        _await_manifests(chain, kind)
         since = _end(chain, kind, chain.worker(kind).kill)
         log = len(chain.worker(kind).log)
         _spoil(chain, kind)
@@ -213,6 +214,18 @@ def _retire(chain: Chain, kind: Kind, second: Process, *, by_kill: bool = False)
     seconds = chain.recovery(kind, since)
     chain.wait_for(lambda: _assigned(chain.worker(kind)) == chain.partitions, "the first replica has all partitions")
     return seconds
+
+
+def _await_manifests(chain: Chain, kind: Kind) -> None:
+    """Returns when each partition has a manifest to spoil and one before it; a worker that has just begun has none."""
+    manifests = Manifests(chain.broker.bootstrap, kind.checkpoints, chain.partitions)
+
+    def written() -> bool:
+        manifests.read()
+        return min(manifests.written.values()) >= 2
+
+    chain.wait_for(written, "two manifests of each partition")
+    manifests.close()
 
 
 def _spoil(chain: Chain, kind: Kind) -> None:

@@ -40,7 +40,8 @@ class Manifests:
     def __init__(self, bootstrap: str, topic: Topic, partitions: int) -> None:
         self.highest = dict.fromkeys(range(partitions), 0)
         self.newest: dict[int, tuple[bytes, CheckpointManifest]] = {}
-        self.written = 0
+        self.written = dict.fromkeys(range(partitions), 0)
+        """Manifests of each partition."""
         self._next = dict.fromkeys(range(partitions), 0)
         self._topic = topic.name
         self._consumer = Consumer(
@@ -66,7 +67,7 @@ class Manifests:
             manifest = CheckpointManifest.FromString(value)
         except DecodeError:
             return  # one that a fault has spoilt
-        self.written += 1
+        self.written[partition] += 1
         self.highest[partition] = max(self.highest[partition], manifest.next_offset)
         if partition not in self.newest or manifest.sequence >= self.newest[partition][1].sequence:
             self.newest[partition] = (key, manifest)
