@@ -79,7 +79,6 @@ class Scheduler:
         self._journal = journal
         self._notices = notices
         self._clock = clock
-        self._told: set[str] = set()
 
     async def step(self) -> None:
         """Does all that is due. To be called every second or so. Raises Deposed, and Unavailable when a run could not be written; then call it again."""
@@ -195,11 +194,12 @@ class Scheduler:
         if is_over and await self._clean(run):
             kept, bound = run.kept_memory_bytes >> 20, plan.keep_memory_bytes >> 20
             run = replace(run, detail=f"{run.detail}; kept {kept} MiB of memory, over its {bound} MiB: caches are cleaned".removeprefix("; "))
+        # Told before it is written: a scheduler that dies in between lets the next one tell it again, and not nobody.
+        await self._tell_memory(plan, run, is_over)
+        await self._tell_failures(plan, run)
         await self._write(run)
         metrics.RUN_SECONDS.labels(plan.name).set((run.ended_ns - run.started_ns) / _NS)
         metrics.KEPT_BYTES.labels(plan.name).set(run.kept_memory_bytes)
-        await self._tell_memory(plan, run, is_over)
-        await self._tell_failures(plan, run)
 
     async def _clean(self, run: Run) -> bool:
         """Whether a clean-up will happen."""
@@ -212,27 +212,21 @@ class Scheduler:
         return True
 
     async def _tell_memory(self, plan: Plan, run: Run, is_over: bool) -> None:
-        if run.kept_memory_bytes or not is_over:
+        before = next((each for each in self._book.newest(plan.name) if each.state in (RunState.SUCCEEDED, RunState.FAILED)), None)
+        if is_over or (before is not None and before.kept_memory_bytes > plan.keep_memory_bytes):
             title = f"{plan.name} kept {run.kept_memory_bytes >> 20} MiB of memory, its bound is {plan.keep_memory_bytes >> 20} MiB"
             detail = f"Run {run.key}, job {run.job_id}. {run.detail or 'Nothing to do.'}"
-            await self._tell(Notice(f"schedule/{plan.name}/memory", title, detail, is_resolved=not is_over))
+            await self._notices.tell(Notice(f"schedule/{plan.name}/memory", title, detail, is_resolved=not is_over))
 
     async def _tell_failures(self, plan: Plan, run: Run) -> None:
-        failures = self._book.failures_in_a_row(plan.name)
-        if failures >= ALERT_AFTER:
-            detail = (
-                f"The last: {run.detail} (job {run.job_id}). `signalbox job show {run.job_id}` says more; the one to ask: {plan.owner or 'nobody is named'}."
-            )
-            await self._tell(Notice(f"schedule/{plan.name}/failing", f"{plan.name} has failed {failures} times in a row", detail))
-        elif run.state is RunState.SUCCEEDED:
-            await self._tell(Notice(f"schedule/{plan.name}/failing", f"{plan.name} works again", f"Run {run.key} succeeded.", is_resolved=True))
-
-    async def _tell(self, notice: Notice) -> None:
-        # An end is told once, and at the beginning of a term in any case: the term before may have ended between failure and end.
-        if notice.is_resolved and notice.key in self._told:
+        failures = self._book.failures_in_a_row(plan.name) + (run.state is RunState.FAILED)
+        if failures < ALERT_AFTER:
             return
-        await self._notices.tell(notice)
-        (self._told.add if notice.is_resolved else self._told.discard)(notice.key)
+        if run.state is RunState.SUCCEEDED:
+            await self._notices.tell(Notice(f"schedule/{plan.name}/failing", f"{plan.name} works again", f"Run {run.key} succeeded.", is_resolved=True))
+            return
+        detail = f"The last: {run.detail}. `signalbox job show {run.job_id}` says more; the one to ask: {plan.owner or 'nobody is named'}."
+        await self._notices.tell(Notice(f"schedule/{plan.name}/failing", f"{plan.name} has failed {failures} times in a row", detail))
 
     async def _write(self, run: Run) -> None:
         await self._journal.write(run)

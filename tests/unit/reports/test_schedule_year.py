@@ -323,3 +323,21 @@ def test_times_after_a_run_do_not_depend_on_where_one_begins() -> None:
         all_of = list(islice(plan.times.after(int(START.timestamp()) * NS), 40))
         for planned in all_of[:20]:
             assert next(plan.times.after(planned)) == all_of[all_of.index(planned) + 1]
+
+
+async def test_what_never_failed_and_never_kept_memory_is_not_told_to_be_over() -> None:
+    world = Ends(ManualClock(int(START.timestamp()) * NS), random.Random(0), outcome=JobState.SUCCEEDED)
+    scheduler = begin_term(world, _minutely())
+    await scheduler.step()
+    await _minutes(world, scheduler, 3)
+    assert world.notices == []
+
+
+async def test_the_end_of_a_failure_is_told_also_by_the_scheduler_that_takes_over() -> None:
+    world = Ends(ManualClock(int(START.timestamp()) * NS), random.Random(0))
+    scheduler = begin_term(world, _minutely())
+    await scheduler.step()
+    await _minutes(world, scheduler, 3)
+    world.outcome = JobState.SUCCEEDED
+    await _minutes(world, begin_term(world, _minutely()), 2)
+    assert [notice.is_resolved for notice in world.notices] == [False, True]
