@@ -7,7 +7,7 @@ workers of its own for its kinds; whoever has the queue's address may create job
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -84,6 +84,10 @@ class Progress:
     message: str = ""
     """What it does now."""
 
+    def whole(self) -> Progress:
+        """As it is once the job has succeeded."""
+        return replace(self, done=max(self.done, self.total))
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -149,7 +153,10 @@ class JobContext(Protocol):
         """The job as it was when this attempt began."""
 
     def progress(self, done: float, total: float = 0.0, unit: str = "", message: str = "") -> None:
-        """Says how far it is. Cheap: may be called for each item; what is written is limited to a few times a second. Safe from any thread."""
+        """Says how far it is; a job that succeeds is done with all of its total.
+
+        Cheap: may be called for each item; what is written is limited to a few times a second. Safe from any thread.
+        """
 
     @property
     def cancelled(self) -> bool:

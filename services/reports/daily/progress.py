@@ -28,8 +28,8 @@ class ReportProgress:
         self._context.progress(self._furthest * self._total, self._total, "symbols", message)
 
     def finish(self, message: str) -> None:
-        """All of it."""
-        self._context.progress(self._total, self._total, "symbols", message)
+        """All that can be said of it before the job has ended."""
+        self.tell(_MOST, message)
 
 
 class Stage:

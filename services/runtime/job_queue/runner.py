@@ -202,7 +202,7 @@ class JobRunner:
         peak, kept = outcome.peak_memory_bytes, outcome.kept_memory_bytes
         job = replace(job, ended_ns=self._clock.now_ns(), error_code=0, error="", peak_memory_bytes=peak, kept_memory_bytes=kept)
         if outcome.failure is None:
-            return replace(job, state=JobState.SUCCEEDED, result=outcome.result or b"")
+            return replace(job, state=JobState.SUCCEEDED, result=outcome.result or b"", progress=job.progress.whole())
         return replace(job, state=outcome.failure.state, error_code=outcome.failure.code, error=outcome.failure.text)
 
     async def _send_missing_result(self, job: Job) -> None:

@@ -164,7 +164,7 @@ class MemoryJobQueue:
                 raise
             await self.end(job.id, JobState.CANCELLED, error_code=code_pb2.CANCELLED, error="cancelled")
         else:
-            await self.end(job.id, JobState.SUCCEEDED, result=result.SerializeToString())
+            await self.end(job.id, JobState.SUCCEEDED, result=result.SerializeToString(), progress=self.jobs[job.id].progress.whole())
         finally:
             del self._attempts[job.id]
 
