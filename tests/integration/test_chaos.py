@@ -24,6 +24,7 @@ def test_no_fault_changes_a_row(tmp_path: Path) -> None:
         "SIGSTOP prices-worker past its session, SIGCONT",
         "second analysis-worker joins, leaves by SIGTERM",
         "kill -9 broker, restart (from its return)",
+        "broker's disk slow (from its end)",
         "Valkey flushed and stopped",
         "SIGTERM rolling restart",
     ]
