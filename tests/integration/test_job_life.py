@@ -154,7 +154,8 @@ async def test_a_running_job_is_cancelled_though_it_is_stubborn(worker: Process,
 async def test_a_deadline_ends_a_running_and_a_waiting_job(worker: Process, queue: ValkeyJobQueue) -> None:
     soon = time.time_ns() + 1_500_000_000
     running = await queue.create(NewJob("test.heavy", request(seconds=60), deadline_ns=soon))
-    waiting = await queue.create(NewJob("test.heavy", request(), deadline_ns=soon, priority=LOW))
+    # Earlier by more than a timer may err: the moment that ends the running one frees its place.
+    waiting = await queue.create(NewJob("test.heavy", request(), deadline_ns=soon - 200_000_000, priority=LOW))
     for created in (running, waiting):
         job = await queue.wait(created.id, 30.0)
         assert (job.state, job.error_code) == (JobState.FAILED, code_pb2.DEADLINE_EXCEEDED), job
