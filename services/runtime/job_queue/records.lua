@@ -52,12 +52,14 @@ end)
 redis.register_function('sbj_begin', function(keys, argv)
   local prefix, id = keys[1], argv[1]
   local key = prefix .. 'job:' .. id
-  local got = fields_of(key, 'state', 'kind', 'priority', 'attempt', 'max_attempts', 'worker')
+  local got = fields_of(key, 'state', 'kind', 'priority', 'attempt', 'max_attempts', 'worker', 'deadline_ns')
   local state, attempt = got[1], tonumber(got[4] or '0')
   if not state then return { 'absent', 0, {} } end
   if has_ended(state) then return { 'ended', 0, redis.call('hgetall', key) } end
   if state == 'running' and got[6] == argv[2] then return { 'begun', 0, redis.call('hgetall', key) } end
   local lost = state == 'running' and 1 or 0
+  local deadline = tonumber(got[7] or '0') or 0
+  if deadline > 0 and tonumber(argv[3]) >= deadline then return { 'late', lost, redis.call('hgetall', key) } end
   if attempt >= tonumber(got[5]) then return { 'worn', lost, redis.call('hgetall', key) } end
   move(prefix, id, got[2], got[3], state, 'running')
   redis.call('hset', key, 'attempt', attempt + 1, 'worker', argv[2], 'started_ns', argv[3])

@@ -30,7 +30,7 @@ from services.runtime.job_queue.metrics import (
     STORE_ERRORS,
     UNWANTED,
 )
-from services.runtime.job_queue.outcome import CANCELLED, Ending, Failure, Outcome, worker_lost
+from services.runtime.job_queue.outcome import CANCELLED, PAST_DEADLINE, Ending, Failure, Outcome, worker_lost
 from services.runtime.job_queue.queue import OnEvent
 from services.runtime.job_queue.receiver import LeaveDelivered, RunAgain
 from services.runtime.job_queue.settings import JobWorkerSettings
@@ -112,6 +112,8 @@ class JobRunner:
             await self._send_missing_result(job)
         elif verdict is Verdict.WORN:
             await self._end(job, self._kind_of(job), Outcome(failure=worker_lost(job.attempt)))
+        elif verdict is Verdict.LATE:
+            await self._end(job, self._kind_of(job), Outcome(failure=PAST_DEADLINE))
         elif handler is None:
             await self._end(job, None, Outcome(failure=Failure(12, f"no worker of this service runs {job.kind}", may_retry=False)))
         else:

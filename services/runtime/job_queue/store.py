@@ -39,6 +39,8 @@ class Verdict(StrEnum):
     ENDED = "ended"
     WORN = "worn"
     """It has no attempt left: its last worker was lost."""
+    LATE = "late"
+    """Its deadline was over before this attempt could begin."""
     BEGUN = "begun"
 
 
