@@ -45,7 +45,8 @@ class EdgeRest:
     """Questions to one edge. url: without a slash at the end."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
+        """Without a slash at the end."""
         # The edge is on this machine; a proxy in the environment is for the world outside.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -70,14 +71,14 @@ class EdgeRest:
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data, {"content-type": "application/json"}, method=method)
+        request = urllib.request.Request(self.url + path, data, {"content-type": "application/json"}, method=method)
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 found: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unreachable.edge(self._url, getattr(error, "reason", error)) from error
+            raise Unreachable.edge(self.url, getattr(error, "reason", error)) from error
         return found
 
     def _refusal(self, error: urllib.error.HTTPError) -> StackError:

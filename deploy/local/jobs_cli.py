@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from deploy.local.errors import SettingError, StackError, Unreachable
-
-if TYPE_CHECKING:
-    from deploy.local.edge_rest import EdgeRest
+from deploy.local.edge_rest import EdgeRest, edge, failures
+from deploy.local.errors import SettingError, Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Ask for work that is not live, and follow it.")
 
@@ -41,9 +38,9 @@ def run(  # noqa: PLR0917 - typer calls it by name
     as_json: AsJson = False,
 ) -> None:
     """Ask for a job. Exit code 0: it succeeded (or was accepted, with --no-wait); 1: it did not."""
-    with _failures(as_json):
+    with failures(as_json):
         body = creation(kind, request, priority, key, deadline)
-        operation = _edge().post("/v1/jobs", body)
+        operation = edge().post("/v1/jobs", body)
         if wait:
             _follow(operation, as_json)
         elif as_json:
@@ -60,9 +57,9 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """Jobs that wait, run or ended not long ago, newest first."""
-    with _failures(as_json):
+    with failures(as_json):
         query = [("page_size", str(last)), *(("states", _state(each)) for each in state or [])]
-        found = _edge().get("/v1/jobs", [*query, ("kind", kind)] if kind else query)
+        found = edge().get("/v1/jobs", [*query, ("kind", kind)] if kind else query)
         if as_json:
             _dump(found)
         else:
@@ -74,8 +71,8 @@ def list_jobs(
 @app.command()
 def kinds(as_json: AsJson = False) -> None:
     """What may be asked for."""
-    with _failures(as_json):
-        found = _edge().get("/v1/jobs/kinds")
+    with failures(as_json):
+        found = edge().get("/v1/jobs/kinds")
         if as_json:
             _dump(found)
         else:
@@ -87,8 +84,8 @@ def kinds(as_json: AsJson = False) -> None:
 @app.command()
 def show(job: JobId, as_json: AsJson = False) -> None:
     """Everything that is known of a job."""
-    with _failures(as_json):
-        operation = _edge().get(_path(job))
+    with failures(as_json):
+        operation = edge().get(_path(job))
         if as_json:
             _dump(operation)
         else:
@@ -100,17 +97,17 @@ def show(job: JobId, as_json: AsJson = False) -> None:
 @app.command()
 def wait(job: JobId, as_json: AsJson = False) -> None:
     """Stay until a job ends. Exit code 0: it succeeded; 1: it did not."""
-    with _failures(as_json):
-        _follow(_edge().get(_path(job)), as_json)
+    with failures(as_json):
+        _follow(edge().get(_path(job)), as_json)
 
 
 @app.command()
 def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Ask for a job's end: a waiting one ends at once, a running one within seconds."""
-    with _failures(as_json):
-        edge = _edge()
-        edge.post(f"{_path(job)}:cancel", {})
-        operation = edge.get(_path(job))
+    with failures(as_json):
+        door = edge()
+        door.post(f"{_path(job)}:cancel", {})
+        operation = door.get(_path(job))
         if as_json:
             _dump(operation)
         else:
@@ -179,7 +176,7 @@ def _follow(operation: dict[str, Any], as_json: bool) -> None:
     name = job_id(operation)
     try:
         with JobBar(_console(stderr=True)) as bar:
-            operation = until_done(_edge(), operation, bar.show)
+            operation = until_done(edge(), operation, bar.show)
     except KeyboardInterrupt:
         print(f"\n{name} goes on without you. Come back with `signalbox job wait {name}`, end it with `signalbox job cancel {name}`.", file=sys.stderr)
         raise typer.Exit(_EXIT_INTERRUPTED) from None
@@ -190,7 +187,7 @@ def _follow(operation: dict[str, Any], as_json: bool) -> None:
     raise typer.Exit(int("error" in operation))
 
 
-def until_done(edge: EdgeRest, operation: dict[str, Any], show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def until_done(door: EdgeRest, operation: dict[str, Any], show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Asks until the operation is done; `show` gets each answer. Raises Unreachable with how to come back, StackError."""
     name = job_id(operation)
     while True:
@@ -198,27 +195,9 @@ def until_done(edge: EdgeRest, operation: dict[str, Any], show: Callable[[dict[s
         if operation.get("done"):
             return operation
         try:
-            operation = edge.post_patiently(f"{_path(name)}:wait", {"timeout": "0.5s"})
+            operation = door.post_patiently(f"{_path(name)}:wait", {"timeout": "0.5s"})
         except Unreachable as error:
             raise Unreachable(error.message, f"the job was accepted and goes on; come back with `signalbox job wait {name}`") from error
-
-
-@contextmanager
-def _failures(as_json: bool) -> Iterator[None]:
-    from deploy.local.cli import failures
-
-    with failures(as_json):
-        try:
-            yield
-        except KeyError as error:
-            raise StackError(f"the edge answered without {error}", "is it of another version?") from error
-
-
-def _edge() -> EdgeRest:
-    from deploy.local.edge_rest import EdgeRest
-    from deploy.local.settings import StackSettings
-
-    return EdgeRest(f"http://127.0.0.1:{StackSettings.from_environment().ports['edge']}")
 
 
 def _console(*, stderr: bool = False) -> Any:

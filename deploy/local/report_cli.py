@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from deploy.local.edge_rest import edge, failures
 from deploy.local.errors import SettingError, StackError
-
-if TYPE_CHECKING:
-    from deploy.local.edge_rest import EdgeRest
 
 app = typer.Typer(no_args_is_help=True, help="Daily reports: make one, find those that were made.")
 
@@ -35,10 +31,10 @@ def daily(  # noqa: PLR0917 - typer calls it by name
     as_json: AsJson = False,
 ) -> None:
     """Make a daily report and stay until it is ready; Ctrl-C leaves its job running."""
-    with _failures(as_json):
+    with failures(as_json):
         if open_ and format_ and "html" not in format_:
             raise SettingError("--open: needs --format html")
-        operation = _edge().post("/v1/reports/daily", creation(date, symbol or [], format_ or [], time_zone, input_of))
+        operation = edge().post("/v1/reports/daily", creation(date, symbol or [], format_ or [], time_zone, input_of))
         report = _made(operation)
         if as_json:
             _dump(report)
@@ -54,8 +50,8 @@ def list_reports(
     as_json: AsJson = False,
 ) -> None:
     """The archive, newest first."""
-    with _failures(as_json):
-        found = _edge().get("/v1/reports", [("page_size", str(last))])
+    with failures(as_json):
+        found = edge().get("/v1/reports", [("page_size", str(last))])
         if as_json:
             _dump(found)
         else:
@@ -71,8 +67,8 @@ def show(
     """One report of the archive, and where its files are."""
     from urllib.parse import quote
 
-    with _failures(as_json):
-        found = _edge().get(f"/v1/reports/{quote(report, safe='')}")["report"]
+    with failures(as_json):
+        found = edge().get(f"/v1/reports/{quote(report, safe='')}")["report"]
         if as_json:
             _dump(found)
         else:
@@ -104,34 +100,11 @@ def _made(operation: dict[str, Any]) -> dict[str, Any]:
     from deploy.local.jobs_view import JobBar
 
     with JobBar(Console(stderr=True)) as bar:
-        operation = until_done(_edge(), operation, bar.show)
+        operation = until_done(edge(), operation, bar.show)
     if "error" in operation:
         raise StackError(f"the report was not made: {operation['error'].get('message', '')}", f"`signalbox job show {job_id(operation)}` says more")
     found: dict[str, Any] = operation["response"]
     return found
-
-
-@contextmanager
-def _failures(as_json: bool) -> Iterator[None]:
-    from deploy.local.cli import failures
-
-    with failures(as_json):
-        try:
-            yield
-        except KeyError as error:
-            raise StackError(f"the edge answered without {error}", "is it of another version?") from error
-
-
-def _edge() -> EdgeRest:
-    from deploy.local.edge_rest import EdgeRest
-
-    return EdgeRest(_edge_url())
-
-
-def _edge_url() -> str:
-    from deploy.local.settings import StackSettings
-
-    return f"http://127.0.0.1:{StackSettings.from_environment().ports['edge']}"
 
 
 def _dump(value: object) -> None:
@@ -139,7 +112,7 @@ def _dump(value: object) -> None:
 
 
 def _url(report: dict[str, Any], name: str) -> str:
-    return f"{_edge_url()}/v1/reports/{report['id']}/files/{name}"
+    return f"{edge().url}/v1/reports/{report['id']}/files/{name}"
 
 
 def lines_of(report: dict[str, Any]) -> list[str]:
