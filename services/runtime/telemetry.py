@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AttributeValue = str | int | float | bool
 Attributes = Mapping[str, AttributeValue]
 
-_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 #: The last digit of flags whose lowest bit, "sampled", is set.
@@ -94,7 +94,7 @@ def is_sampled(traceparent: str | None) -> bool:
 
 def parse_traceparent(text: str | None) -> SpanContext | None:
     """The span a traceparent names, or None when it is absent or malformed (W3C: then a new trace begins)."""
-    match = _TRACEPARENT.match(text) if text else None
+    match = _TRACEPARENT.fullmatch(text) if text else None
     if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
         return None
     return SpanContext(int(match[1], 16), int(match[2], 16), is_remote=True, trace_flags=TraceFlags(int(match[3], 16)))

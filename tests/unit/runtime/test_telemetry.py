@@ -186,3 +186,9 @@ async def test_a_carried_identity_without_a_parent_begins_a_trace() -> None:
         return current_traceparent()
 
     assert is_traceparent(await asyncio.create_task(call()))
+
+
+def test_a_traceparent_with_a_line_break_is_none() -> None:
+    good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert telemetry.parse_traceparent(good) is not None
+    assert telemetry.parse_traceparent(good + "\n") is None
