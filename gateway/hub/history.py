@@ -1,8 +1,9 @@
 """The last rows of a series, in columns, each identity once."""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from operator import attrgetter
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ IntBlock = NDArray[np.int64]
 FloatBlock = NDArray[np.float64]
 #: Makes a row of one line of the columns.
 MakeRow = Callable[[list[int]], Row]
+RowT = TypeVar("RowT", SignalRow, EventRow)
 
 #: Rows of a new series; doubled until the capacity is reached, so that a quiet series costs little.
 _FIRST_ROWS = 64
@@ -204,12 +206,13 @@ class IndicatorHistory:
         return len(ints)
 
 
-class SignalHistory:
-    """The last signals of one series; they are few, so rows are kept as they are."""
+class _FewRows(Generic[RowT]):
+    """The last rows of one series as they are, each identity once: for what comes seldom."""
 
-    def __init__(self, capacity: int) -> None:
-        self._rows: deque[SignalRow] = deque(maxlen=capacity)
-        self._seen: set[tuple[int, int, str]] = set()
+    def __init__(self, capacity: int, identity: Callable[[RowT], Hashable]) -> None:
+        self._rows: deque[RowT] = deque(maxlen=capacity)
+        self._identity: Callable[[RowT], Hashable] = identity
+        self._seen: set[Hashable] = set()
         self._count = 0
 
     def count(self) -> int:
@@ -220,55 +223,42 @@ class SignalHistory:
         """As History says."""
         return self._count - len(self._rows)
 
-    def row(self, number: int) -> SignalRow:
+    def row(self, number: int) -> RowT:
         """As History says."""
         return self._rows[number - self.first()]
 
-    def add(self, row: SignalRow) -> bool:
+    def add(self, row: RowT) -> bool:
         """Take a row. Returns whether it was new."""
-        identity = _identity(row)
-        # What is not newer than the oldest that is kept has been seen and forgotten.
-        forgotten = self._count > len(self._rows) and row.ts_open <= self._rows[0].ts_open
-        if identity in self._seen or forgotten:
+        identity = self._identity(row)
+        if identity in self._seen or self._is_forgotten(row):
             return False
         if len(self._rows) == self._rows.maxlen:
-            self._seen.discard(_identity(self._rows[0]))
+            self._seen.discard(self._identity(self._rows[0]))
         self._rows.append(row)
         self._seen.add(identity)
         self._count += 1
         return True
 
+    def _is_forgotten(self, row: RowT) -> bool:
+        return False
 
-class EventHistory:
-    """The last events under one name, each identity once."""
+
+class SignalHistory(_FewRows[SignalRow]):
+    """The last signals of one series."""
 
     def __init__(self, capacity: int) -> None:
-        self._rows: deque[EventRow] = deque(maxlen=capacity)
-        self._seen: set[str] = set()
-        self._count = 0
+        super().__init__(capacity, _identity)
 
-    def count(self) -> int:
-        """As History says."""
-        return self._count
+    def _is_forgotten(self, row: SignalRow) -> bool:
+        # What is not newer than the oldest that is kept has been seen and forgotten.
+        return self._count > len(self._rows) and row.ts_open <= self._rows[0].ts_open
 
-    def first(self) -> int:
-        """As History says."""
-        return self._count - len(self._rows)
 
-    def row(self, number: int) -> EventRow:
-        """As History says."""
-        return self._rows[number - self.first()]
+class EventHistory(_FewRows[EventRow]):
+    """The last events under one name."""
 
-    def add(self, row: EventRow) -> bool:
-        """Take a row. Returns whether it was new."""
-        if row.identity in self._seen:
-            return False
-        if len(self._rows) == self._rows.maxlen:
-            self._seen.discard(self._rows[0].identity)
-        self._rows.append(row)
-        self._seen.add(row.identity)
-        self._count += 1
-        return True
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity, attrgetter("identity"))
 
 
 def _identity(row: SignalRow) -> tuple[int, int, str]:
