@@ -199,6 +199,8 @@ class Scheduler:
         await self._tell_failures(plan, run)
         await self._write(run)
         metrics.RUN_SECONDS.labels(plan.name).set((run.ended_ns - run.started_ns) / _NS)
+        metrics.PLANNED_TIME.labels(plan.name).set(run.planned_ns / _NS)
+        metrics.PEAK_BYTES.labels(plan.name).set(run.peak_memory_bytes)
         metrics.KEPT_BYTES.labels(plan.name).set(run.kept_memory_bytes)
 
     async def _clean(self, run: Run) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.reports.v1 import schedule_service_pb2 as pb
 from signalbox.reports.v1 import schedule_service_pb2_grpc as pb_grpc
 
@@ -22,6 +21,7 @@ from services.runtime.clock import Clock
 from services.runtime.errors import BadRecord, InvalidArgument, NotFound
 from services.runtime.kafka import Record
 from services.runtime.logging import get_logger
+from services.runtime.timestamps import timestamp
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -138,7 +138,7 @@ class ScheduleServicer(pb_grpc.ScheduleServiceServicer):
             when=plan.times.words(),
             time_zone=plan.times.zone,
             owner=plan.owner,
-            next_run_at=None if next_ns is None else _stamp(next_ns),
+            next_run_at=None if next_ns is None else timestamp(next_ns),
             last_runs=[run_message(run) for run in self._view.newest(plan.name)[:_LAST_RUNS]],
             failures_in_a_row=self._view.failures_in_a_row(plan.name),
             description=plan.description,
@@ -161,17 +161,13 @@ def _after(runs: Sequence[Run], token: str) -> int:
 def run_message(run: Run) -> pb.ScheduleRun:
     """A run as clients see it."""
     message = pb.ScheduleRun(
-        schedule=run.schedule, planned_at=_stamp(run.planned_ns), state=_STATES[run.state], job_id=run.job_id, detail=run.detail, trace_id=run.trace_id
+        schedule=run.schedule, planned_at=timestamp(run.planned_ns), state=_STATES[run.state], job_id=run.job_id, detail=run.detail, trace_id=run.trace_id
     )
     if run.started_ns:
-        message.started_at.CopyFrom(_stamp(run.started_ns))
+        message.started_at.CopyFrom(timestamp(run.started_ns))
     if run.ended_ns:
-        message.ended_at.CopyFrom(_stamp(run.ended_ns))
+        message.ended_at.CopyFrom(timestamp(run.ended_ns))
     if run.peak_memory_bytes:
         message.peak_memory_bytes = run.peak_memory_bytes
         message.kept_memory_bytes = run.kept_memory_bytes
     return message
-
-
-def _stamp(ns: int) -> Timestamp:
-    return Timestamp(seconds=ns // 10**9, nanos=ns % 10**9)
