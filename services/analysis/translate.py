@@ -16,9 +16,9 @@ from services.analysis.indicators.base import Indicator
 from services.analysis.indicators.kernels import FloatArray
 from services.analysis.indicators.registry import COLUMN, INDICATORS, NAMES
 from services.analysis.signals import DOWN, UP, Signal
-from services.runtime.columns import MAX_TIME_NS
 from services.runtime.errors import InvalidArgument, SignalboxError
 from services.runtime.interceptors import status_of
+from services.runtime.timestamps import checked_nanoseconds, timestamp
 
 _NS = 10**9
 #: As in prices_service.proto.
@@ -97,17 +97,7 @@ def _indicators(names: Sequence[str]) -> tuple[str, ...]:
 def _optional_ns(request: pb.AnalyzeRequest, field: str) -> int | None:
     if not request.HasField(field):
         return None
-    stamp: Timestamp = getattr(request, field)
-    total = stamp.seconds * _NS + stamp.nanos
-    if not (0 <= stamp.nanos < _NS and 0 <= total < MAX_TIME_NS):
-        raise InvalidArgument(field, f"{stamp.seconds} s and {stamp.nanos} ns", "a time from 1970 to 2199")
-    return total
-
-
-def timestamp(ns: int) -> Timestamp:
-    """UTC ns as a Timestamp."""
-    seconds, nanos = divmod(ns, _NS)
-    return Timestamp(seconds=seconds, nanos=nanos)
+    return checked_nanoseconds(field, getattr(request, field))
 
 
 def analysis_message(analysis: Analysis) -> pb.Analysis:

@@ -14,9 +14,9 @@ from services.news import translate
 from services.news.book import Place, View
 from services.news.feeds.feed import Feed
 from services.news.library import Library
-from services.news.page_token import make_token, read_token
 from services.news.views import NewsViews
 from services.runtime.errors import NotFound
+from services.runtime.page_token import make_token, read_token
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]

@@ -13,10 +13,9 @@ from services.news.book import Known, StoryView
 from services.news.domain import FeedState
 from services.news.feeds.feed import Feed
 from services.runtime.errors import InvalidArgument
+from services.runtime.timestamps import MAX_TIME_NS, checked_nanoseconds, timestamp
 
 _NS = 10**9
-#: The year 2199; later times do not fit into 63 bits of nanoseconds for long.
-MAX_TIME_NS = 7_258_118_400 * _NS
 _SYMBOL = re.compile(r"[A-Z0-9_=^-]+\.[A-Z0-9_=^-]+")
 _MAX_SYMBOL = 32
 _MAX_NAMES = 100
@@ -99,17 +98,7 @@ def _page_size(asked: int, default: int, most: int) -> int:
 def _time(request: _TimedRequest, field: str, absent: int) -> int:
     if not request.HasField(field):
         return absent
-    stamp: Timestamp = getattr(request, field)
-    total = stamp.seconds * _NS + stamp.nanos
-    if not (0 <= stamp.nanos < _NS and 0 <= total < MAX_TIME_NS):
-        raise InvalidArgument(field, f"{stamp.seconds} s and {stamp.nanos} ns", "a time from 1970 to 2199")
-    return total
-
-
-def timestamp(ns: int) -> Timestamp:
-    """UTC ns as a Timestamp."""
-    seconds, nanos = divmod(ns, _NS)
-    return Timestamp(seconds=seconds, nanos=nanos)
+    return checked_nanoseconds(field, getattr(request, field))
 
 
 def _optional_timestamp(ns: int) -> Timestamp | None:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.instruments import SYMBOL_EXPECTED, MalformedSymbol, instrument_of
-from services.runtime.columns import MAX_TIME_NS, InstrumentRef
+from services.runtime.columns import InstrumentRef
 from services.runtime.partitions import partition_of
+from services.runtime.timestamps import MAX_TIME_NS
 
 IntColumn = NDArray[np.int64]
 FloatColumn = NDArray[np.float64]

@@ -3,7 +3,6 @@
 SignalboxError
 ├── InvalidArgument
 │   ├── MalformedSymbol (instruments)
-│   ├── BadPageToken         not ours, or of another query
 │   └── SourceChanged        a stream of ticks is of one source
 ├── NotFound
 │   ├── UnknownSeries        no bar of this symbol and interval was ever kept
@@ -17,15 +16,6 @@ SignalboxError
 from collections.abc import Mapping
 
 from services.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
-
-
-class BadPageToken(InvalidArgument):
-    """A page token that this server did not give for this query."""
-
-    reason = "BAD_PAGE_TOKEN"
-
-    def __init__(self, token: str, why: str) -> None:
-        super().__init__("page_token", token, f"the next_page_token of the page before, with all other fields as they were ({why})")
 
 
 class SourceChanged(InvalidArgument):

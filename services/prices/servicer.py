@@ -18,10 +18,11 @@ from services.prices.bar_store import BarStore, Selection
 from services.prices.errors import NoPrice
 from services.prices.ingest import Ingest, Message
 from services.prices.instruments import mic_of
-from services.prices.page_token import make_token, read_token
 from services.prices.price_view import LatestPrice, PriceView
 from services.prices.tick_wire import Parser, WireMessage
 from services.runtime.errors import InvalidArgument
+from services.runtime.page_token import make_token, read_token
+from services.runtime.timestamps import timestamp
 from services.runtime.topics import BARS
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
         return pb.ListBarsResponse(
             bars=translate.bar_messages(query.symbol, query.interval, page.rows),
             next_page_token=make_token(_bound(query, size), int(page.rows["ts_open"][-1]) + 1, until, offset) if page.more else "",
-            origin_ts=translate.timestamp(page.origin_ns),
+            origin_ts=timestamp(page.origin_ns),
             position=_position(page, offset),
         )
 
@@ -108,7 +109,7 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
         for rows in _chunks(found.rows):
             yield pb.StreamBarsResponse(
                 bars=translate.bar_messages(query.symbol, query.interval, rows),
-                origin_ts=translate.timestamp(found.origin_ns),
+                origin_ts=timestamp(found.origin_ns),
                 position=_position(found, found.next_offset),
             )
             await asyncio.sleep(0)

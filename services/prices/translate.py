@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 from signalbox.market.v1 import market_pb2
@@ -15,8 +14,9 @@ from services.prices.bar_store import INTERVAL_NAMES, SeriesSummary
 from services.prices.ingest import IngestResult, Message
 from services.prices.price_view import LatestPrice, Trade
 from services.prices.tick_wire import WireMessage
-from services.runtime.columns import MAX_TIME_NS, VWAP_DIGITS
+from services.runtime.columns import VWAP_DIGITS
 from services.runtime.errors import InvalidArgument
+from services.runtime.timestamps import checked_nanoseconds, timestamp
 
 _NS = 10**9
 _SOURCE = re.compile(r"[a-z0-9_.:-]{1,64}")
@@ -46,21 +46,13 @@ def message_of(wire: WireMessage) -> Message:
         raise InvalidArgument("source_kind", head.source_kind, "live, replay or synthetic")
     if len(wire.ticks) > _MAX_TICKS:
         raise InvalidArgument("ticks", len(wire.ticks), f"at most {_MAX_TICKS:,} in a message")
-    watermark = nanoseconds("watermark", head.watermark) if head.HasField("watermark") else 0
+    watermark = checked_nanoseconds("watermark", head.watermark) if head.HasField("watermark") else 0
     return Message(head.source, head.source_kind, wire.ticks, watermark)
-
-
-def nanoseconds(field: str, stamp: Timestamp) -> int:
-    """A timestamp as UTC ns. Raises InvalidArgument outside 1970 to 2199."""
-    total = stamp.seconds * _NS + stamp.nanos
-    if not (0 <= stamp.nanos < _NS and 0 <= total < MAX_TIME_NS):
-        raise InvalidArgument(field, f"{stamp.seconds} s and {stamp.nanos} ns", "a time from 1970 to 2199")
-    return total
 
 
 def optional_nanoseconds(field: str, message: pb.ListBarsRequest | pb.StreamBarsRequest) -> int | None:
     """A field of a request as UTC ns, None when absent. Raises InvalidArgument."""
-    return nanoseconds(field, getattr(message, field)) if message.HasField(field) else None
+    return checked_nanoseconds(field, getattr(message, field)) if message.HasField(field) else None
 
 
 def interval_seconds(interval: int, name: str = "") -> int:
@@ -82,12 +74,6 @@ def ingest_response(result: IngestResult) -> pb.IngestTicksResponse:
         for item in result.rejections
     ]
     return pb.IngestTicksResponse(accepted=result.accepted, rejected=result.rejected, rejections=rejections)
-
-
-def timestamp(ns: int) -> Timestamp:
-    """UTC ns as a Timestamp."""
-    seconds, nanos = divmod(ns, _NS)
-    return Timestamp(seconds=seconds, nanos=nanos)
 
 
 def price_message(price: LatestPrice) -> market_pb2.Price:

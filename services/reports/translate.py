@@ -15,6 +15,7 @@ from signalbox.reports.v1 import jobs_service_pb2 as pb
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.jobs import Job, JobKind, JobState, NewJob, Priority, Progress, estimated_end_ns
+from services.runtime.timestamps import timestamp
 
 #: What an operation's name begins with.
 OPERATIONS = "operations/"
@@ -185,7 +186,7 @@ def _set_request(message: pb.Job, kind: JobKind, request: bytes) -> None:
 
 
 def _timestamp(ns: int) -> timestamp_pb2.Timestamp | None:
-    return timestamp_pb2.Timestamp(seconds=ns // _NS, nanos=ns % _NS) if ns else None
+    return timestamp(ns) if ns else None
 
 
 def kind_info(kind: JobKind) -> pb.JobKindInfo:

@@ -21,6 +21,7 @@ from signalbox.events.v1.bar_batch_pb2 import BarBatch
 from signalbox.events.v1.tick_batch_pb2 import Instrument, LateTicks, TickBatch
 
 from services.runtime.errors import BadRecord
+from services.runtime.timestamps import MAX_TIME_NS
 from services.runtime.wire import Memory, tag, varint, varints, with_tables_as_bytes
 
 IntColumn = NDArray[np.int64]
@@ -32,8 +33,6 @@ FloatColumn = NDArray[np.float64]
 INTERVALS: tuple[int, ...] = (1, 60, 300, 900, 3600, 86400)
 #: Digits of vwap beyond price_digits.
 VWAP_DIGITS = 4
-#: Times are in [0, MAX_TIME_NS): 1970 to 2200, so that no sum of a time and a bar's length overflows.
-MAX_TIME_NS = 7_258_118_400_000_000_000
 #: A replay keeps its weekdays and times of day.
 WEEK_NS = 7 * 86400 * 1_000_000_000
 

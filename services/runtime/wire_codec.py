@@ -17,8 +17,9 @@ from signalbox.events.v1.bar_batch_pb2 import BarBatch
 from signalbox.events.v1.tick_batch_pb2 import TickBatch
 
 from services.runtime import wire_kernels as kernels
-from services.runtime.columns import INTERVALS, MAX_TIME_NS, WEEK_NS, TickColumns, decode_ticks, read_instruments
+from services.runtime.columns import INTERVALS, WEEK_NS, TickColumns, decode_ticks, read_instruments
 from services.runtime.engine_choice import PLAIN
+from services.runtime.timestamps import MAX_TIME_NS
 from services.runtime.wire import Memory
 
 Ints = NDArray[np.int64]

@@ -18,7 +18,7 @@ from services.prices.feeds.ports import NS, WEEK_NS, Step, Stored, TickFeed
 from services.prices.feeds.replay_es import ReplayEs
 from services.prices.feeds.synthetic import Synthetic
 from services.prices.instruments import instrument_of
-from services.runtime.columns import MAX_TIME_NS
+from services.runtime.timestamps import MAX_TIME_NS
 from tests.unit.prices.feeds.feed_kit import VirtualClock, es_trades
 
 MakeFeed = Callable[[VirtualClock, Path], TickFeed]

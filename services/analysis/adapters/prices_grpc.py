@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import grpc
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from signalbox.market.v1 import market_pb2
@@ -15,6 +14,7 @@ from signalbox.prices.v1.prices_service_pb2_grpc import PricesServiceStub
 from services.analysis.domain import History
 from services.runtime.clock import Clock
 from services.runtime.errors import InvalidArgument, NotFound, SignalboxError, Unavailable
+from services.runtime.timestamps import nanoseconds, timestamp
 
 _NS = 10**9
 #: Between two questions, and for an answer.
@@ -35,12 +35,12 @@ class PricesBars:
         """As BarSource says."""
         request = pb.StreamBarsRequest(symbol=symbol, interval=_INTERVALS[interval_s])
         if start_ns is not None:
-            request.start.CopyFrom(Timestamp(seconds=start_ns // _NS, nanos=start_ns % _NS))
+            request.start.CopyFrom(timestamp(start_ns))
         parts: list[History] = []
         origin_ns = 0
         try:
             async for response in self._stub.StreamBars(request, timeout=self._timeout_s):
-                origin_ns = _ns(response.origin_ts)
+                origin_ns = nanoseconds(response.origin_ts)
                 parts.append(await _read(response.bars))
         except grpc.aio.AioRpcError as error:
             raise _mapped(error, symbol, interval_s) from error
@@ -68,8 +68,8 @@ def _history(bars: Sequence[market_pb2.Bar]) -> History:
     # One pass over wrappers that are kept; asking the repeated field for each column again would make them anew.
     rows = list(bars)
     return History(
-        ts_open=np.fromiter((_ns(bar.ts_open) for bar in rows), np.int64, count),
-        ts_close=np.fromiter((_ns(bar.ts_close) for bar in rows), np.int64, count),
+        ts_open=np.fromiter((nanoseconds(bar.ts_open) for bar in rows), np.int64, count),
+        ts_close=np.fromiter((nanoseconds(bar.ts_close) for bar in rows), np.int64, count),
         open=np.fromiter((bar.open for bar in rows), np.float64, count),
         high=np.fromiter((bar.high for bar in rows), np.float64, count),
         low=np.fromiter((bar.low for bar in rows), np.float64, count),
@@ -77,10 +77,6 @@ def _history(bars: Sequence[market_pb2.Bar]) -> History:
         volume=np.fromiter((bar.volume for bar in rows), np.float64, count),
         source_kind=np.fromiter((bar.source_kind for bar in rows), np.int32, count),
     )
-
-
-def _ns(stamp: Timestamp) -> int:
-    return stamp.seconds * _NS + stamp.nanos
 
 
 def _joined(parts: Sequence[History]) -> History:

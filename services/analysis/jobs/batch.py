@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.analysis.v1 import batch_job_pb2 as pb
 from signalbox.market.v1 import market_pb2
 from signalbox.prices.v1 import prices_service_pb2 as prices_pb
@@ -28,6 +27,7 @@ from services.runtime.grpc_client import channel
 from services.runtime.job_kinds import ANALYSIS_BATCH
 from services.runtime.jobs import JobContext, JobHandler
 from services.runtime.settings import load_settings
+from services.runtime.timestamps import nanoseconds
 
 MAX_SYMBOLS = 10_000
 _INTERVALS = {market_pb2.INTERVAL_1S: 1, market_pb2.INTERVAL_1M: 60, market_pb2.INTERVAL_1D: 86_400}
@@ -136,10 +136,6 @@ def interval_of(interval: market_pb2.Interval) -> int:
 
 
 def _query(request: pb.AnalyzeManyRequest, symbol: str, interval_s: int) -> Query:
-    start = _ns(request.start) if request.HasField("start") else None
-    end = _ns(request.end) if request.HasField("end") else None
+    start = nanoseconds(request.start) if request.HasField("start") else None
+    end = nanoseconds(request.end) if request.HasField("end") else None
     return Query(symbol, interval_s, start, end, _ALL, NAMES, None)
-
-
-def _ns(stamp: Timestamp) -> int:
-    return stamp.seconds * 10**9 + stamp.nanos

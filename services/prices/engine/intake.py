@@ -16,9 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from services.prices.engine.layout import INT64_MAX, NONE, SECOND_NS, Ints, Records, Rows, State
+from services.runtime.timestamps import MAX_TIME_NS
 
-#: 1970 to 2200, so that no sum of a time and a bar's length overflows.
-MAX_TIME_NS = 7_258_118_400 * SECOND_NS
 #: Vwap has four digits more than a price and must fit an int64.
 MAX_PRICE = INT64_MAX // 10_000
 #: How far a tick may be ahead of our clock when it reaches us.

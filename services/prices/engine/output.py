@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from services.prices.engine.layout import SECOND_NS, Ints, Records
-from services.runtime.columns import INTERVALS, MAX_TIME_NS, BarColumns, InstrumentRef, LateColumns, TickColumns
+from services.runtime.columns import INTERVALS, BarColumns, InstrumentRef, LateColumns, TickColumns
+from services.runtime.timestamps import MAX_TIME_NS
 
 _SECONDS = np.array(INTERVALS, np.uint32)
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from services.prices.feeds.arrow_columns import BoolArray, cast_rows, fixed_point, int64_of, is_text, present_rows
 from services.prices.feeds.zones import utc_of_local
 from services.prices.sequencer import Int64Array
-from services.runtime.columns import MAX_TIME_NS
+from services.runtime.timestamps import MAX_TIME_NS
 
 _UTC = ZoneInfo("UTC")
 _LOCAL_TYPE, _UTC_TYPE = pa.timestamp("ns"), pa.timestamp("ns", "UTC")

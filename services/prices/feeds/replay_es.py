@@ -10,7 +10,7 @@ from services.prices.feeds.pacing import MAX_ROWS, Pacer
 from services.prices.feeds.ports import Int64Array, Step, Stored, TickRows, one_symbol
 from services.prices.feeds.shift import Start, resume, weeks_after
 from services.runtime.clock import Clock
-from services.runtime.columns import MAX_TIME_NS
+from services.runtime.timestamps import MAX_TIME_NS
 
 SYMBOL = "ES.XCME"
 

@@ -17,10 +17,11 @@ from services.prices.feeds.shift import weeks_after
 from services.prices.feeds.stocks_file import DailyBars
 from services.prices.instruments import instrument_of
 from services.runtime.clock import Clock
-from services.runtime.columns import MAX_TIME_NS, BarColumns, InstrumentRef, encode_bars
+from services.runtime.columns import BarColumns, InstrumentRef, encode_bars
 from services.runtime.headers import record_headers
 from services.runtime.partitions import partition_of
 from services.runtime.record_spans import sending
+from services.runtime.timestamps import MAX_TIME_NS
 from services.runtime.topics import BARS
 
 Rows = NDArray[np.intp]

@@ -12,7 +12,6 @@ import aiohttp
 import grpc
 import numpy as np
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.market.v1 import market_pb2
 from signalbox.prices.v1 import history_job_pb2 as pb
 from signalbox.prices.v1 import prices_service_pb2 as prices_pb
@@ -26,7 +25,7 @@ from services.prices.jobs.table import BarTable, HistorySource, Ints, SourceFail
 from services.prices.jobs.yahoo import YahooCharts
 from services.prices.sessions import SessionTable, default_path
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.columns import MAX_TIME_NS, encode_bars
+from services.runtime.columns import encode_bars
 from services.runtime.errors import InvalidArgument, SignalboxError, Unavailable
 from services.runtime.grpc_client import channel
 from services.runtime.headers import record_headers
@@ -35,6 +34,7 @@ from services.runtime.jobs import JobContext, JobHandler
 from services.runtime.kafka import KafkaPublisher, make_producer
 from services.runtime.partitions import partition_of
 from services.runtime.settings import load_settings
+from services.runtime.timestamps import MAX_TIME_NS, nanoseconds, timestamp
 from services.runtime.topics import BARS
 
 SOURCES = ("stocks", "file", "yahoo")
@@ -106,8 +106,8 @@ class Collector:
         self._request, self._source, self._prices, self._outbox, self._partitions = request, source, prices, outbox, partitions
         self._interval = request.interval or market_pb2.INTERVAL_1D
         self._interval_s = _SECONDS[self._interval]
-        self._start_ns = _ns(request.start) if request.HasField("start") else 0
-        self._end_ns = _ns(request.end) if request.HasField("end") else MAX_TIME_NS
+        self._start_ns = nanoseconds(request.start) if request.HasField("start") else 0
+        self._end_ns = nanoseconds(request.end) if request.HasField("end") else MAX_TIME_NS
         if self._start_ns >= self._end_ns:
             raise InvalidArgument("end", self._end_ns, "a time after start")
 
@@ -141,7 +141,7 @@ class Collector:
         if len(table) == 0:
             return
         first, last = int(table.rows[0, 0]), int(table.rows[-1, 0])
-        there = prices_pb.StreamBarsRequest(symbol=symbol, interval=self._interval, start=_stamp(first), end=_stamp(last + 1))
+        there = prices_pb.StreamBarsRequest(symbol=symbol, interval=self._interval, start=timestamp(first), end=timestamp(last + 1))
         fresh = table.missing_from(await self._stored(symbol, there))
         await self._publish(fresh)
         result.bars_published += len(fresh)
@@ -151,7 +151,7 @@ class Collector:
         opens: list[int] = []
         try:
             async for part in self._prices.StreamBars(request, timeout=60.0):
-                opens += [_ns(bar.ts_open) for bar in part.bars]
+                opens += [nanoseconds(bar.ts_open) for bar in part.bars]
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 raise SourceFailed(error.details() or "the symbol is malformed") from error
@@ -169,11 +169,3 @@ class Collector:
             headers = record_headers("BarBatch", identity, feed=self._outbox.source)
             await self._outbox.send(BARS.name, partition, encode_bars(columns), headers, len(columns))
         await self._outbox.flush()
-
-
-def _ns(stamp: Timestamp) -> int:
-    return stamp.seconds * 10**9 + stamp.nanos
-
-
-def _stamp(ns: int) -> Timestamp:
-    return Timestamp(seconds=ns // 10**9, nanos=ns % 10**9)

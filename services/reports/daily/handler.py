@@ -8,7 +8,6 @@ from typing import cast
 
 import grpc
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.reports.v1 import reports_service_pb2 as pb
 
 from services.reports.daily.adapters.alerts import AlertsTopic
@@ -33,6 +32,7 @@ from services.runtime.grpc_client import channel
 from services.runtime.job_kinds import REPORT_DAILY
 from services.runtime.jobs import JobContext, JobHandler
 from services.runtime.settings import load_settings
+from services.runtime.timestamps import timestamp
 
 #: Shares of the whole at which the parts end; of 500 symbols, about.
 _COLLECTED, _COMPUTED = 0.45, 0.5
@@ -108,7 +108,7 @@ def summary(model: DailyReportModel) -> pb.DailyReport:
         id=meta.id,
         date=meta.date,
         time_zone=meta.time_zone,
-        recorded_at=Timestamp(seconds=meta.recorded_ns // 10**9, nanos=meta.recorded_ns % 10**9),
+        recorded_at=timestamp(meta.recorded_ns),
         version=meta.version,
         input_sha256=meta.input_sha256,
         symbols_expected=coverage.expected,

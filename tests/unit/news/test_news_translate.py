@@ -13,9 +13,9 @@ from services.news.book import Known, StoryView
 from services.news.domain import FeedState, SymbolLink
 from services.news.enrichment import ArticleEnricher, enrich
 from services.news.feeds.feed import Feed
-from services.news.page_token import make_token, read_token
 from services.news.sentiment.scorer import SCORER
 from services.runtime.errors import InvalidArgument
+from services.runtime.page_token import make_token, read_token
 from tests.unit.news.stories_of import SECOND_NS, START_NS, article
 
 PLAIN, RECORDED = Feed("a", "rss", "https://a.example/", 300.0), Feed("b", "recorded", "", 10.0, file=Path("b.xml"))

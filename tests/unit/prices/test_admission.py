@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.prices.admission import MAX_AHEAD_NS, Reason, SentTicks, SymbolTable, admit, to_fixed
-from services.runtime.columns import MAX_TIME_NS
+from services.runtime.timestamps import MAX_TIME_NS
 
 NOW = 1_767_571_200 * 10**9
 

@@ -16,7 +16,6 @@ from signalbox.events.v1.tick_batch_pb2 import LateTicks, TickBatch
 
 from services.runtime.columns import (
     INTERVALS,
-    MAX_TIME_NS,
     WEEK_NS,
     BarColumns,
     IndicatorColumns,
@@ -33,6 +32,7 @@ from services.runtime.columns import (
     encode_ticks,
 )
 from services.runtime.errors import BadRecord
+from services.runtime.timestamps import MAX_TIME_NS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 COUNTS = st.integers(0, 2**63 - 1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.news.v1 import news_service_pb2 as pb
 from signalbox.news.v1.news_service_pb2_grpc import NewsServiceStub
 
 from services.reports.daily.adapters.grpc_errors import unavailable
 from services.reports.daily.model import NewsItem
+from services.runtime.timestamps import nanoseconds, timestamp
 
 _NS = 10**9
 _PAGE = 500
@@ -26,7 +26,7 @@ class NewsOverGrpc:
 
     async def articles(self, start_ns: int, as_of_ns: int) -> Sequence[NewsItem]:
         """As the port says."""
-        request = pb.ListArticlesRequest(start=_stamp(start_ns), as_of=_stamp(as_of_ns), page_size=_PAGE)
+        request = pb.ListArticlesRequest(start=timestamp(start_ns), as_of=timestamp(as_of_ns), page_size=_PAGE)
         found: list[NewsItem] = []
         while len(found) < _MAX_ARTICLES:
             try:
@@ -46,18 +46,10 @@ def _item(article: pb.Article) -> NewsItem:
         title=article.title,
         publisher=article.publisher or article.feed,
         url=article.url,
-        published_ns=_ns(article.published_at) if article.HasField("published_at") else 0,
-        received_ns=_ns(article.received_at),
+        published_ns=nanoseconds(article.published_at) if article.HasField("published_at") else 0,
+        received_ns=nanoseconds(article.received_at),
         symbols=tuple(sorted({link.symbol for link in article.links})),
         sentiment=article.sentiment.score if article.HasField("sentiment") else None,
         sentiment_label=article.sentiment.label,
         is_recorded=article.is_recorded,
     )
-
-
-def _stamp(ns: int) -> Timestamp:
-    return Timestamp(seconds=ns // _NS, nanos=ns % _NS)
-
-
-def _ns(stamp: Timestamp) -> int:
-    return stamp.seconds * _NS + stamp.nanos

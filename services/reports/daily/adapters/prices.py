@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import grpc
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.market.v1 import market_pb2
 from signalbox.prices.v1 import prices_service_pb2 as pb
 from signalbox.prices.v1.prices_service_pb2_grpc import PricesServiceStub
@@ -14,6 +13,7 @@ from signalbox.prices.v1.prices_service_pb2_grpc import PricesServiceStub
 from services.reports.daily.adapters.grpc_errors import unavailable
 from services.reports.daily.recorded import BarsRecord, no_bars
 from services.runtime.errors import InvalidArgument
+from services.runtime.timestamps import nanoseconds, timestamp
 
 _NS = 10**9
 _PAGE = 5_000
@@ -45,7 +45,7 @@ class PricesOverGrpc:
         """As the port says. Raises InvalidArgument, Unavailable."""
         request = pb.StreamBarsRequest(symbol=symbol, interval=market_pb2.INTERVAL_1D, last=most)
         if end_ns is not None:
-            request.end.CopyFrom(Timestamp(seconds=end_ns // _NS, nanos=end_ns % _NS))
+            request.end.CopyFrom(timestamp(end_ns))
         rows: list[market_pb2.Bar] = []
         try:
             async for part in self._stub.StreamBars(request, timeout=self._timeout_s):
@@ -67,24 +67,20 @@ class PricesOverGrpc:
                 answer = await self._stub.BatchGetPrices(request, timeout=self._timeout_s)
             except grpc.aio.AioRpcError as error:
                 raise unavailable("prices", error) from error
-            found |= {price.symbol: _ns(price.ts_event) for price in answer.prices if not price.from_bar}
+            found |= {price.symbol: nanoseconds(price.ts_event) for price in answer.prices if not price.from_bar}
         return found
 
 
 def _record(rows: Sequence[market_pb2.Bar]) -> BarsRecord:
     count = len(rows)
     return BarsRecord(
-        ts_open=np.fromiter((_ns(bar.ts_open) for bar in rows), np.int64, count),
-        ts_close=np.fromiter((_ns(bar.ts_close) for bar in rows), np.int64, count),
+        ts_open=np.fromiter((nanoseconds(bar.ts_open) for bar in rows), np.int64, count),
+        ts_close=np.fromiter((nanoseconds(bar.ts_close) for bar in rows), np.int64, count),
         open=np.fromiter((bar.open for bar in rows), np.float64, count),
         high=np.fromiter((bar.high for bar in rows), np.float64, count),
         low=np.fromiter((bar.low for bar in rows), np.float64, count),
         close=np.fromiter((bar.close for bar in rows), np.float64, count),
         volume=np.fromiter((bar.volume for bar in rows), np.float64, count),
         source_kind=np.fromiter((bar.source_kind for bar in rows), np.int64, count),
-        replay_of=np.fromiter((_ns(bar.replay_of) if bar.HasField("replay_of") else 0 for bar in rows), np.int64, count),
+        replay_of=np.fromiter((nanoseconds(bar.replay_of) if bar.HasField("replay_of") else 0 for bar in rows), np.int64, count),
     )
-
-
-def _ns(stamp: Timestamp) -> int:
-    return stamp.seconds * _NS + stamp.nanos

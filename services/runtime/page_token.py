@@ -5,10 +5,19 @@ import binascii
 import hashlib
 import struct
 
-from services.prices.errors import BadPageToken
+from services.runtime.errors import InvalidArgument
 
 _DIGEST_BYTES = 8
 _NUMBER = struct.Struct(">q")
+
+
+class BadPageToken(InvalidArgument):
+    """A page token that this server did not give for this query."""
+
+    reason = "BAD_PAGE_TOKEN"
+
+    def __init__(self, token: str, why: str) -> None:
+        super().__init__("page_token", token, f"the next_page_token of the page before, with all other fields as they were ({why})")
 
 
 def make_token(query: tuple[object, ...], *numbers: int) -> str:

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.prices.errors import BadPageToken
-from services.prices.page_token import make_token, read_token
+from services.runtime.page_token import BadPageToken, make_token, read_token
 
 QUERY = ("bars", "ES.XCME", 60, None, 5)
 
