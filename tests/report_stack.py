@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import Producer
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.reports.daily.recorded import BarsRecord, SymbolRecord
 from services.runtime.columns import BarColumns, InstrumentRef, encode_bars
@@ -19,6 +18,7 @@ from services.runtime.kafka import make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
 from services.runtime.topics import BARS
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import new_broker
 

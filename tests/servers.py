@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from deploy.local.broker import EmbeddedBroker
-from deploy.local.ports import free_ports
 from deploy.local.settings import PORTS
 from deploy.local.valkey import EmbeddedValkey
+from tests.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -20,18 +20,6 @@ class PortUse:
     setting: str
 
 
-def free_ports(count: int) -> list[int]:
-    """`count` different ports that are free now. Another process may still take one before it is used."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def is_free(port: int) -> bool:
     """True when a server could listen on the port now; a connection in TIME_WAIT does not count."""
     with socket.socket() as probe:

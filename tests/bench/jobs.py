@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.clock import SystemClock
 from services.runtime.job_queue import open_job_queue
@@ -26,6 +25,7 @@ from tests.bench import queue_candidates
 from tests.bench.results import Result
 from tests.integration.job_kinds_of_tests import HIGH, KINDS, LOW, notes, request
 from tests.integration.job_worker_process import start_worker
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import new_broker
 

@@ -23,7 +23,6 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.local.broker import EmbeddedBroker
-from deploy.local.ports import free_ports
 from services.analysis.indicators.registry import NAMES
 from services.prices.sessions import SessionTable
 from services.runtime.columns import TickColumns, decode_bars, decode_indicators
@@ -34,6 +33,7 @@ from services.runtime.topics import BARS, INDICATORS, TICKS, Layout, Topic
 from tests.bench import workload
 from tests.bench.processes import Process, Usage
 from tests.bench.results import Result
+from tests.ports import free_ports
 from tests.servers import REPOSITORY, new_broker
 
 TICKS_COUNT = 1_000_000

@@ -21,8 +21,8 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
+from tests.ports import free_ports
 from tests.servers import REPOSITORY
 
 LIBRARIES = {"streaq": "streaq==7.2.0", "dramatiq": "dramatiq[redis]==2.2.1", "celery": "celery[redis]==5.7.0"}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.ports import free_ports
 from services.prices.sessions import SessionTable
 from services.runtime.kafka_admin import ensure_topics
 from tests.bench.processes import Process
 from tests.integration.edge_servers import edge_settings, running_envoy
+from tests.ports import free_ports
 from tests.servers import new_broker
 
 PARTITIONS = 4

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.columns import encode_ticks
 from services.runtime.headers import record_headers
@@ -21,6 +20,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.load import Market, Record
 from tests.chaos.observer import Observer
 from tests.chaos.rows import expected_rows, session_table
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 

@@ -14,11 +14,11 @@ import aiohttp
 import psutil
 import pytest
 
-from deploy.local.ports import free_ports
 from tests.chaos.chain import seed_of
 from tests.chaos.job_storm import Fault, check, results_on_kafka, run_storm
 from tests.chaos.job_worker import read_log
 from tests.e2e.conftest import Stack, signalbox
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import stack_environment
 

@@ -27,9 +27,9 @@ from signalbox.reports.v1 import (
     schedule_service_pb2_grpc,
 )
 
-from deploy.local.ports import free_ports
 from tests.e2e.conftest import Stack, signalbox
 from tests.e2e.records import publish_article
+from tests.ports import free_ports
 
 #: What the file of the schedule names.
 SCHEDULES = {"cache-clean", "daily-history", "daily-report", "news", "nightly-analysis", "recorded-news"}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.child import Child
-from deploy.local.ports import free_ports
 from gateway.edge.admin import Admin
 from gateway.edge.process import envoy_command
 from gateway.edge.render import render
 from gateway.edge.settings import EdgeSettings
+from tests.ports import free_ports
 
 #: Environment variables of the ports in EdgeSettings, in the order of `edge_settings`.
 _PORTS = (

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from deploy.local.ports import free_ports
 from services.runtime.columns import BarColumns, TickColumns, decode_bars, decode_ticks
 from services.runtime.headers import read_headers
 from services.runtime.kafka import Record, to_record
 from services.runtime.topics import BARS, TICKS
+from tests.ports import free_ports
 from tests.servers import REPOSITORY
 
 PARTITIONS = 4

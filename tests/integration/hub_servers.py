@@ -16,7 +16,6 @@ from confluent_kafka import Producer
 from signalbox.events.v1 import analysis_batch_pb2
 
 from deploy.local.child import Child
-from deploy.local.ports import free_ports
 from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, TickColumns, encode_bars, encode_indicators, encode_ticks
 from services.runtime.headers import record_headers
 from services.runtime.kafka import make_producer
@@ -24,6 +23,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
 from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
 from tests.integration.edge_servers import RunningEnvoy, edge_settings, running_envoy
+from tests.ports import free_ports
 
 PARTITIONS = 4
 SECOND = 1_000_000_000

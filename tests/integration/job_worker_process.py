@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from deploy.local.ports import free_ports
 from services.runtime.job_queue import JobWorkerSettings, run_job_worker
 from services.runtime.lifecycle import run
 from services.runtime.settings import load_settings
 from tests.integration.job_kinds_of_tests import HANDLERS
+from tests.ports import free_ports
 from tests.processes import Process
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.topics import JOBS, RESULTS
 from tests.integration.edge_servers import edge_settings, running_envoy
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 

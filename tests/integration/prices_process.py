@@ -11,8 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from deploy.local.ports import free_ports
 from services.runtime.testing import eventually
+from tests.ports import free_ports
 
 
 class PricesProcess:

@@ -18,13 +18,13 @@ from signalbox.analysis.v1 import analysis_service_pb2 as pb
 from signalbox.analysis.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from signalbox.events.v1.analysis_batch_pb2 import SignalRow
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.analysis.indicators.registry import INDICATORS, NAMES
 from services.runtime.grpc_client import channel
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing.waiting import eventually
 from tests.integration.analysis_driver import PARTITIONS, Feed, Reader, Series, daily_series, walk_series
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 

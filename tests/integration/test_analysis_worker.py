@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from signalbox.events.v1.analysis_batch_pb2 import SignalRow
 
-from deploy.local.ports import free_ports
 from services.analysis.engine import Engine
 from services.analysis.indicators.registry import NAMES
 from services.analysis.signals import RULE_BY_TYPE, RULES
@@ -19,6 +18,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
 from tests.integration.analysis_driver import PARTITIONS, Feed, Reader, Series, bar_batch, daily_series, walk_series
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 from tests.unit.analysis.series import bars_of

@@ -15,7 +15,8 @@ from deploy.local.broker import EmbeddedBroker, cluster_id_at
 from deploy.local.child import Child
 from deploy.local.errors import ChecksumError, ProcessDied, SetupError
 from deploy.local.jars import ensure_jars, read_checksums, verify
-from deploy.local.ports import free_ports, is_free
+from deploy.local.ports import is_free
+from tests.ports import free_ports
 from tests.servers import new_broker, shared_jars_dir
 
 

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from signalbox.analysis.v1.batch_job_pb2 import AnalyzeManyRequest
 from signalbox.reports.v1 import jobs_service_pb2 as pb
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.reports.cache_clean import CacheCleaner
 from services.runtime.cache import Cache
@@ -19,6 +18,7 @@ from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.job_queue import open_job_queue
 from services.runtime.jobs import Job, JobState, NewJob, Priority
 from services.runtime.testing.job_queue import MemoryContext
+from tests.ports import free_ports
 
 
 def context() -> MemoryContext:

@@ -83,8 +83,8 @@ def test_figures_are_those_of_the_file(home: Path) -> None:
     assert model.market.breadth == expected.market.breadth
     done = [each.done for each in said.said]
     assert done == sorted(done)
-    assert done[-1] == 6
-    assert max(done[:-1]) <= 0.99 * 6
+    # The whole is said by the queue, when the job has ended.
+    assert done[-1] == pytest.approx(0.99 * 6)
 
 
 def test_what_could_not_be_had_is_told(home: Path) -> None:

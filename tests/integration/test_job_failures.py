@@ -15,7 +15,6 @@ import psutil
 import pytest
 import redis
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.errors import Unavailable
 from services.runtime.job_queue import open_job_queue
@@ -26,6 +25,7 @@ from services.runtime.testing import eventually
 from services.runtime.topics import JOBS, RESULTS
 from tests.integration.job_kinds_of_tests import KINDS, notes, request
 from tests.integration.job_worker_process import start_worker
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import new_broker
 

@@ -12,7 +12,6 @@ from google.protobuf.struct_pb2 import Struct
 from google.rpc import code_pb2
 from signalbox.events.v1 import job_pb2
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.errors import NotFound
 from services.runtime.job_queue import open_job_queue
@@ -24,6 +23,7 @@ from services.runtime.testing import eventually
 from services.runtime.topics import JOBS, RESULTS
 from tests.integration.job_kinds_of_tests import HIGH, KINDS, LOW, request
 from tests.integration.job_worker_process import start_worker
+from tests.ports import free_ports
 from tests.processes import Process
 
 

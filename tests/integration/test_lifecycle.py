@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.ports import free_ports
 from services.runtime.testing import eventually
+from tests.ports import free_ports
 
 _PROLOGUE = """
 import asyncio, threading

@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from signalbox.news.v1 import news_service_pb2 as pb
 
-from deploy.local.ports import free_ports
 from services.news.article_wire import decode_article, decode_feed_state
 from services.news.domain import Article, FeedState
 from services.runtime.job_kinds import NEWS_CRAWL
@@ -24,6 +23,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing.waiting import eventually
 from services.runtime.topics import ALL_TOPICS, ARTICLES, NEWS_FEEDS
 from tests.integration.nasty_feed_server import NastyServer, nasty_process, nasty_server
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import REPOSITORY, new_broker
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 from signalbox.news.v1 import news_service_pb2 as pb
 
-from deploy.local.ports import free_ports
 from services.news.crawl import Crawl
 from services.news.errors import FeedAway, FeedProblem, FeedRefused
 from services.news.feeds.feed import Feed
@@ -19,6 +18,7 @@ from services.news.fetch.limits import FetchLimits
 from services.runtime.clock import SystemClock
 from services.runtime.topics import NEWS_FEEDS
 from tests.integration.nasty_feed_server import GOOD, NastyServer, nasty_process, nasty_server
+from tests.ports import free_ports
 from tests.unit.news.crawl_parts import Desk, NoJob
 
 #: Short where a play waits for the end of patience; a fast machine and a slow one fail alike.

@@ -20,7 +20,6 @@ from signalbox.news.v1 import news_service_pb2 as pb
 from signalbox.news.v1.news_service_pb2_grpc import NewsServiceStub
 
 from deploy.local.edge_rest import EdgeRest
-from deploy.local.ports import free_ports
 from services.news import rebuild
 from services.news.article_wire import encode_article, encode_feed_state
 from services.news.domain import Article, FeedState
@@ -32,6 +31,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing.waiting import eventually
 from services.runtime.topics import ARTICLES, NEWS_FEEDS
 from tests.integration.edge_servers import edge_settings, running_envoy
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import REPOSITORY, new_broker
 

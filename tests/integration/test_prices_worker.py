@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 
-from deploy.local.ports import free_ports
 from services.prices.sessions import SessionTable
 from services.runtime import topics
 from services.runtime.columns import TickColumns, decode_bars, decode_late, encode_ticks
@@ -24,6 +23,7 @@ from services.runtime.partitions import partition_of
 from tests import es_trades
 from tests.integration.analysis_driver import PARTITIONS
 from tests.oracle import Bar
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 from tests.unit.prices.bar_inputs import bars_of_columns

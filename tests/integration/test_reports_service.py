@@ -23,7 +23,6 @@ from signalbox.events.v1 import job_pb2
 from signalbox.reports.v1 import jobs_service_pb2 as pb
 from signalbox.reports.v1.jobs_service_pb2_grpc import JobsServiceStub
 
-from deploy.local.ports import free_ports
 from deploy.local.valkey import EmbeddedValkey
 from services.runtime.grpc_client import channel
 from services.runtime.headers import read_headers
@@ -34,6 +33,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing import eventually
 from services.runtime.topics import JOBS, RESULTS
 from tests.integration.reports_kinds import ECHO, NARROW
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 

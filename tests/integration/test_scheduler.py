@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from signalbox.events.v1 import schedule_run_pb2
 
-from deploy.local.ports import free_ports
 from services.reports.schedule.leadership import Deposed, Leadership, Term, generation_of
 from services.reports.schedule.runs import Run, RunBook, RunState
 from services.runtime.job_queue import open_job_queue
@@ -24,6 +23,7 @@ from services.runtime.kafka import Record, TopicReader
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.testing import eventually
 from services.runtime.topics import ALERTS, SCHEDULE
+from tests.ports import free_ports
 from tests.servers import REPOSITORY, new_broker
 
 SESSION_MS = 2_000

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deploy.local import lock
 from deploy.local.errors import AlreadyRunning, PortInUse
 from deploy.local.lock import StackLock
-from deploy.local.ports import PortUse, check_free, free_ports, is_free
+from deploy.local.ports import PortUse, check_free, is_free
+from tests.ports import free_ports
 from tests.servers import REPOSITORY, processes_of, stack_environment
 
 
@@ -30,7 +32,7 @@ def test_a_port_in_use_is_named_with_its_owner_and_its_setting(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = run(stack_environment(tmp_path, SIGNALBOX_EDGE_PORT=str(port)))
-    assert f"port {port} (the edge: page, REST, gRPC, WebSocket) is already in use by python" in said
+    assert f"port {port} (the edge: page, REST, gRPC, WebSocket) is already in use by {psutil.Process().name()} (pid {os.getpid()})" in said
     assert f"pid {os.getpid()}" in said
     assert "SIGNALBOX_EDGE_PORT=" in said
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from deploy.local import watch
 from deploy.local.errors import StackError, Unreachable
 from deploy.local.meter import SUBSCRIBE, MeterError, Tally, measure
-from deploy.local.ports import free_ports
+from tests.ports import free_ports
 from tests.servers import REPOSITORY
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from signalbox.events.v1.checkpoint_pb2 import CheckpointManifest
 
-from deploy.local.ports import free_ports
 from services.runtime.stream.manifests import SLOTS, manifest_key
 from tests.integration.stream_driver import Bench
+from tests.ports import free_ports
 from tests.processes import wait_until
 
 NewBench = Callable[..., Bench]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from deploy.local.ports import free_ports
 from services.prices.sessions import SessionTable
 from services.runtime import topics
 from services.runtime.headers import read_headers, record_headers
@@ -19,6 +18,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.telemetry import new_traceparent
 from tests.bench import workload
 from tests.otlp_receiver import ReceivedSpan, Receiver, otlp_receiver
+from tests.ports import free_ports
 from tests.processes import Process, wait_until
 from tests.servers import new_broker
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from deploy.local.ports import free_ports
 from tests.otlp_receiver import otlp_receiver
+from tests.ports import free_ports
 from tests.servers import REPOSITORY
 
 #: More than one batch of the exporter's, fewer than its queue holds.

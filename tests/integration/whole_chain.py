@@ -13,7 +13,6 @@ import aiohttp
 import numpy as np
 import orjson
 
-from deploy.local.ports import free_ports
 from services.prices.sessions import SessionTable
 from services.runtime.columns import TickColumns, encode_ticks
 from services.runtime.headers import record_headers
@@ -23,6 +22,7 @@ from services.runtime.partitions import partition_of
 from services.runtime.topics import TICKS
 from tests.bench.schedule import Schedule, due
 from tests.integration.edge_servers import edge_settings, running_envoy
+from tests.ports import free_ports
 from tests.processes import Process
 from tests.servers import new_broker
 

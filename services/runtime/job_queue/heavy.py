@@ -93,13 +93,16 @@ class JobProcess:
             return
 
     async def _watch_memory(self, limit_bytes: int) -> Failure | None:
-        tree, looks = [psutil.Process(self.pid)], 0
+        tree: list[psutil.Process] = []
+        looks = 0
         while True:
             try:
                 if looks % _LOOKS_PER_SEARCH == 0:
-                    tree = [tree[0], *tree[0].children(recursive=True)]
+                    root = psutil.Process(self.pid)
+                    tree = [root, *root.children(recursive=True)]
                 seen = sum(_resident(process) for process in tree)
             except psutil.Error:
+                # It has died, perhaps before the first look: the thread that reads the pipe says how.
                 return None
             looks += 1
             self.peak_bytes = max(self.peak_bytes, seen)
