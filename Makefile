@@ -14,6 +14,11 @@ SIGNALBOX := $(PYTHON) -m deploy.local.cli
 # otherwise every process of the stack compiles the same modules at its first start.
 SYNC = UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --python "$$(.tools/bin/python -c 'import sys; print(sys._base_executable)')"
 
+# Tests with servers wait for most of their time, so there are two workers for each core; more than eight would want much memory.
+TEST_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 4 ? 8 : 2 * n )))
+# Tests start some hundred processes, each of which would compile our modules again.
+test test-data: export PYTHONDONTWRITEBYTECODE :=
+
 # The newest Python that will do; said plainly when there is none.
 FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3; do \
 	  if command -v $$python >/dev/null 2>&1 && $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -78,7 +83,8 @@ ifdef ARGS
 	$(PYTHON) -m pytest -m 'not data' tests/unit tests/conformance tests/integration tests/e2e $(ARGS)
 else
 	$(PYTHON) -m pytest -n auto --dist loadfile -m 'not data' tests/unit tests/conformance
-	$(PYTHON) -m pytest -m 'not data' tests/integration tests/e2e
+	$(PYTHON) -m pytest -n $(TEST_WORKERS) --dist loadfile -m 'not data and not alone' tests/integration tests/e2e
+	$(PYTHON) -m pytest -m 'alone and not data' tests/integration tests/e2e
 endif
 
 .PHONY: test-data

@@ -16,6 +16,7 @@ from deploy.local.broker import EmbeddedBroker
 from deploy.local.settings import PORTS
 from deploy.local.valkey import EmbeddedValkey
 from tests.ports import free_ports
+from tests.prepared import have_java_begin_quickly, prepare_home
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -25,8 +26,11 @@ def shared_jars_dir() -> Path:
     return Path(os.environ.get("SIGNALBOX_JARS_DIR") or REPOSITORY / ".signalbox" / "jars")
 
 
-def stack_environment(home: Path, **changes: str) -> dict[str, str]:
-    """An environment for a stack of its own: free ports, its data folder, the jars shared with the other tests."""
+def stack_environment(home: Path, *, prepared: bool = False, **changes: str) -> dict[str, str]:
+    """An environment for a stack of its own: free ports, its data folder, the jars shared with the other tests. prepared: its folder is set up already."""
+    have_java_begin_quickly(shared_jars_dir())
+    if prepared:
+        prepare_home(home)
     ours = {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "RUN_SECONDS", "MAKEFLAGS", "MAKELEVEL"}
     inherited = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("SIGNALBOX_")}
     ports = {port.setting: str(number) for port, number in zip(PORTS.values(), free_ports(len(PORTS)), strict=True)}
@@ -49,6 +53,7 @@ def _belongs_to(process: psutil.Process, home: Path) -> bool:
 
 def new_broker(home: Path) -> EmbeddedBroker:
     """A broker on free ports that was not started yet; for tests that stop, kill or restart it."""
+    have_java_begin_quickly(shared_jars_dir())
     port, controller_port = free_ports(2)
     return EmbeddedBroker(home, port, controller_port, jars=shared_jars_dir())
 

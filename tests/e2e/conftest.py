@@ -60,7 +60,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack-home")
     feeds = home / "feeds.yaml"
     feeds.write_text(_FEEDS, encoding="utf-8")
-    env = stack_environment(home, SIGNALBOX_NEWS_FEEDS=str(feeds))
+    env = stack_environment(home, prepared=True, SIGNALBOX_NEWS_FEEDS=str(feeds))
     started = signalbox(env, "up")
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"

@@ -69,7 +69,7 @@ def test_make_run_counts_real_data_twice_on_the_same_folder(tmp_path: Path) -> N
 
 
 def test_ctrl_c_stops_everything_and_a_second_run_beside_the_first_is_refused(tmp_path: Path) -> None:
-    env = stack_environment(tmp_path)
+    env = stack_environment(tmp_path, prepared=True)
     with make_run(env) as first:
         said = read_until(first, "Ctrl-C")
         assert f"http://127.0.0.1:{env['SIGNALBOX_EDGE_PORT']}/" in said
@@ -82,7 +82,7 @@ def test_ctrl_c_stops_everything_and_a_second_run_beside_the_first_is_refused(tm
 
 
 def test_up_status_logs_down_reset(tmp_path: Path) -> None:
-    env = stack_environment(tmp_path)
+    env = stack_environment(tmp_path, prepared=True)
     started = make(env, "up")
     try:
         assert started.returncode == 0, started.stdout + started.stderr

@@ -48,7 +48,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
     """A stack of its own. The replay is slow enough that a client is never away for more bars than `history` gives."""
-    env = stack_environment(tmp_path, SIGNALBOX_REPLAY_SPEED="10")
+    env = stack_environment(tmp_path, prepared=True, SIGNALBOX_REPLAY_SPEED="10")
     started = signalbox(env, "up")
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"

@@ -36,7 +36,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack,
     home = tmp_path_factory.mktemp("traced-home")
     with otlp_receiver() as (receiver, endpoint):
         tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "parentbased_always_on", "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        env = stack_environment(home) | tracing | {"SIGNALBOX_FEEDS": "replay-es"}
+        env = stack_environment(home, prepared=True) | tracing | {"SIGNALBOX_FEEDS": "replay-es"}
         started = signalbox(env, "up")
         try:
             assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"

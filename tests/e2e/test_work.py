@@ -134,7 +134,7 @@ def test_history_is_collected(stack: Stack) -> None:
 
 async def test_a_running_job_is_cancelled(stack: Stack) -> None:
     # Symbols that nobody knows: each has to be asked for, so that this takes long enough for a command to come in between.
-    unknown = [f"N{number:05d}.XNAS" for number in range(20_000)]
+    unknown = [f"N{number:05d}.XNAS" for number in range(10_000)]
     operation = await send(stack, "POST", "/v1/jobs", {"kind": "analysis.batch", "request": {"symbols": unknown}, "owner": "e2e"})
     while operation["metadata"]["state"] == "JOB_STATE_WAITING":
         operation = await send(stack, "GET", f"/v1/{operation['name']}")

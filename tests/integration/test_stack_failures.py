@@ -64,7 +64,7 @@ def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("SIGNALBOX_EDGE_PORT", "http"), ("RUN_SECONDS", "soon")])
 def test_a_setting_that_makes_no_sense(tmp_path: Path, name: str, value: str) -> None:
-    said = run(stack_environment(tmp_path, **{name: value}))
+    said = run(stack_environment(tmp_path) | {name: value})
     assert name in said
     assert repr(value) in said
 

@@ -1,0 +1,93 @@
+"""Which tests run beside each other, and in which order, when pytest has several workers (`-n`)."""
+
+from __future__ import annotations
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+#: These use one stack, which is started once for all of them: one worker runs them all.
+_ON_ONE_STACK = ("tests/e2e/test_page.py", "tests/e2e/test_work.py", "tests/e2e/test_docs_clients.py", "tests/e2e/test_daily_report.py")
+#: Each test of these starts what it needs: any worker may run any of them.
+_EACH_BY_ITSELF = (
+    "tests/e2e/test_make_run.py",
+    "tests/integration/test_backpressure.py",
+    "tests/integration/test_job_failures.py",
+    "tests/integration/test_prices_worker.py",
+    "tests/integration/test_stream_recovery.py",
+)
+#: Begun first, since they keep a worker busy for long: one of them begun last would run alone at the end.
+_LONGEST = (
+    *_ON_ONE_STACK,
+    "tests/e2e/test_jobs.py",
+    "tests/e2e/test_make_run.py",
+    "tests/e2e/test_rolling_restart.py",
+    "tests/e2e/test_crash_loop.py",
+    "tests/e2e/test_tracing.py",
+    "tests/integration/test_feeds.py",
+    "tests/integration/test_chaos.py",
+    "tests/integration/test_partition_counts.py",
+    "tests/integration/test_scheduler.py",
+    "tests/integration/test_job_life.py",
+    "tests/integration/test_prices_service.py",
+    "tests/integration/test_backpressure.py",
+    "tests/integration/test_bad_input.py",
+    "tests/integration/test_stream_watchdog.py",
+    "tests/integration/test_prices_worker.py",
+    "tests/integration/test_news_service.py",
+    "tests/integration/test_news_fetch.py",
+    "tests/integration/test_news_crawl.py",
+    "tests/integration/test_jobs_command.py",
+    "tests/integration/test_job_failures.py",
+    "tests/integration/test_stream_recovery.py",
+)
+#: A stack has sixteen processes and a replay that goes on. When nothing else is left to do, there may be two.
+_MOST_STACKS = 2
+
+
+def _unit_of(test: str) -> str:
+    file = test.partition("::")[0]
+    if file in _EACH_BY_ITSELF:
+        return test
+    return _ON_ONE_STACK[0] if file in _ON_ONE_STACK else file
+
+
+def _is_stack(unit: str) -> bool:
+    return unit.startswith("tests/e2e/")
+
+
+class UnitScheduling(LoadScopeScheduling):
+    """As `--dist loadfile`, but for the files named above, and with one whole stack at a time."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        # Otherwise the units with the most tests come first, and those are the quick ones.
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _unit_of(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        unit = self._next_unit(node)
+        if unit is None:
+            # It does what it has and ends.
+            node.shutdown()
+            return
+        self.workqueue.move_to_end(unit, last=False)
+        super()._assign_work_unit(node)
+
+    def _next_unit(self, node: WorkerController) -> str | None:
+        first: str = next(iter(self.workqueue))
+        stacks = sum(self._has_stack(other) for other in self.assigned_work if other is not node)
+        others = (unit for unit in self.workqueue if not _is_stack(unit))
+        return first if stacks == 0 else next(others, first if stacks < _MOST_STACKS else None)
+
+    def _has_stack(self, node: WorkerController) -> bool:
+        return any(_is_stack(unit) and not all(tests.values()) for unit, tests in self.assigned_work[node].items())
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sorts in place; the tests of one file stay in their order."""
+    place = {file: number for number, file in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
