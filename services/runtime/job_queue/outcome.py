@@ -68,7 +68,8 @@ def over_time(limit_s: float) -> Failure:
 
 def over_memory(limit_bytes: int, seen_bytes: int) -> Failure:
     """An attempt's process used more memory than its kind allows."""
-    text = f"memory limit {limit_bytes >> 20} MiB exceeded (seen {seen_bytes >> 20})"
+    # Rounded up, so that what was seen is never said to be the limit itself.
+    text = f"memory limit {limit_bytes >> 20} MiB exceeded (seen {-(-seen_bytes >> 20)})"
     return Failure(code_pb2.RESOURCE_EXHAUSTED, text, may_retry=True, state=JobState.BURIED)
 
 

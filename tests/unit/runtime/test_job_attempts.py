@@ -51,6 +51,7 @@ def test_an_error_is_one_line_of_bounded_length(text: str) -> None:
 
 def test_limits_name_themselves() -> None:
     assert over_memory(1 << 30, 1100 << 20).text == "memory limit 1024 MiB exceeded (seen 1100)"
+    assert over_memory(1 << 30, (1 << 30) + 1).text == "memory limit 1024 MiB exceeded (seen 1025)"
     assert over_time(300.0).text == "attempt limit 300 s exceeded"
 
 
