@@ -1,7 +1,8 @@
 """The Faust app: how it reads, and where it starts. Faust is imported here only.
 
 Half-private hooks of faust-streaming 0.15.3 are used, and the versions are pinned for them: `seek_to_committed`, `_wait_next_records`, `_add_gap` and
-`_new_offset` of its Kafka consumer, `on_start` of its table manager. A unit test fails when they are not there any more.
+`_new_offset` of its Kafka consumer, `on_start` of its table manager; and of aiokafka 0.14.0 two attributes of its fetcher, `_fetch_min_bytes` and
+`_fetch_max_wait_ms`. A unit test fails when they are not there any more.
 
 Faust takes some 160 microseconds for a message, whatever is in it: two tasks, a queue, an event, the acknowledgement. So it is given bundles: a message
 is what one fetch brought of a partition, up to a bound, under the offset of its last record. With light traffic a bundle is one record.
@@ -26,6 +27,7 @@ from faust.tables.manager import TableManager  # noqa: E402
 from faust.transport.drivers.aiokafka import Consumer as AiokafkaConsumer  # noqa: E402
 from faust.types import TP  # noqa: E402
 
+from services.runtime.clock import Clock, SystemClock  # noqa: E402
 from services.runtime.stream.settings import StreamWorkerSettings  # noqa: E402
 
 #: Bundles between fetching and processing. Faust's default of 4096 would be a gigabyte of full ones.
@@ -33,6 +35,15 @@ _BUFFERED_BUNDLES = 64
 #: A bundle ends with the record that reaches either bound: then Faust is a few percent of the time, and the loop is not held up for long.
 _BUNDLE_BYTES = 256 << 10
 _BUNDLE_RECORDS = 32
+
+#: While records come all the time, a fetch waits this long for more of them, in all partitions: half the requests to the broker and half the messages.
+_GATHER_MS = 8
+#: Fetches that bring records within this time of each other are "all the time".
+_BUSY_NS = 20_000_000
+#: More than comes in that time.
+_GATHER_BYTES = 1 << 20
+#: A fetch while little comes: it ends with the first record.
+_AT_ONCE_BYTES, _AT_ONCE_MS = 1, 1_500
 
 #: Seconds for a request to the broker, as tried; must be above the session's.
 _REQUEST_SECONDS = 30.0
@@ -85,6 +96,9 @@ class CheckpointedConsumer(AiokafkaConsumer):
     starts: Callable[[], Mapping[TP, int]]
     #: How many times the positions were set; tells a fetch that began before.
     seeks = 0
+    #: When records came last, monotonic.
+    came_ns = 0
+    clock: Clock = SystemClock()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust at the end of a rebalance, and when a fetch came back in the middle of one."""
@@ -99,10 +113,20 @@ class CheckpointedConsumer(AiokafkaConsumer):
         """Drop what was fetched across a seek: it may be from before it, and Faust would deliver it as if it were from after."""
         seeks = self.seeks
         records, active = await super()._wait_next_records(timeout)
+        self._choose_wait(found=bool(records))
         if records and seeks != self.seeks:
             await self.perform_seek()
             return None, active
         return {tp: list(bundles(of_partition)) for tp, of_partition in (records or {}).items()}, active
+
+    def _choose_wait(self, *, found: bool) -> None:
+        """How the next fetches wait at the broker; aiokafka reads these attributes for each."""
+        busy = False
+        if found:
+            before, self.came_ns = self.came_ns, self.clock.monotonic_ns()
+            busy = self.came_ns - before < _BUSY_NS
+        fetcher = self._thread._ensure_consumer()._fetcher
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, _GATHER_MS) if busy else (_AT_ONCE_BYTES, _AT_ONCE_MS)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: what Faust takes for a gap are the records of a bundle before its last. (Real gaps end the process.)"""

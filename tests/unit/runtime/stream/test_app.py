@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.structs import ConsumerRecord
 from faust.app.base import App
 from faust.tables.manager import TableManager
@@ -24,6 +25,7 @@ from faust.types import TP
 
 from services.runtime.stream.app import _BUNDLE_BYTES, _BUNDLE_RECORDS, CheckpointedConsumer, NoTables, bundles
 from services.runtime.stream.settings import StreamWorkerSettings
+from services.runtime.testing.clock import ManualClock
 from tests.servers import REPOSITORY
 
 
@@ -55,6 +57,34 @@ def test_fetches_go_through_wait_next_records() -> None:
     assert list(inspect.signature(consumer_module.Consumer._wait_next_records).parameters) == ["self", "timeout"]
     assert "records, active_partitions = await self._wait_next_records(timeout)" in inspect.getsource(consumer_module.Consumer.getmany)
     assert "if records is None or self.should_stop:\n            return" in inspect.getsource(consumer_module.Consumer.getmany)
+
+
+def test_aiokafka_asks_for_each_fetch_how_it_shall_wait() -> None:
+    source = inspect.getsource(Fetcher._get_actions_per_node)
+    assert "req = FetchRequest(\n                self._fetch_max_wait_ms,\n                self._fetch_min_bytes," in source
+    assert "return self._consumer" in inspect.getsource(driver.AIOKafkaConsumerThread._ensure_consumer)
+    assert "fetch_max_wait_ms=1500," in inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+
+
+def test_a_fetch_waits_for_more_only_while_records_come_all_the_time() -> None:
+    fetcher, clock = SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=1500), ManualClock()
+    consumer: Any = object.__new__(CheckpointedConsumer)
+    consumer.clock = clock
+    consumer._thread = SimpleNamespace(_ensure_consumer=lambda: SimpleNamespace(_fetcher=fetcher))
+
+    def waits_after(milliseconds: int, *, found: bool) -> tuple[int, int]:
+        clock.advance(milliseconds / 1e3)
+        consumer._choose_wait(found=found)
+        return fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms
+
+    at_once, gathering = (1, 1500), (1 << 20, 8)
+    assert waits_after(1_000, found=True) == at_once
+    assert waits_after(5, found=True) == gathering
+    assert waits_after(9, found=True) == gathering
+    assert waits_after(1_000, found=False) == at_once
+    assert waits_after(30, found=True) == at_once
+    assert waits_after(8, found=True) == gathering
+    assert waits_after(21, found=True) == at_once
 
 
 def fetched(count: int, size: int, first: int = 7) -> list[ConsumerRecord[Any, Any]]:
