@@ -5,6 +5,7 @@ first bars, however the bars were cut into batches.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from services.analysis.indicators import averages, momentum, volatility
 from services.analysis.indicators.kernels import Crossings, FloatArray, IntArray, Parameters, State, advance
 from services.analysis.indicators.registry import NAMES
 from services.analysis.signals import Signal, compiled_rules, read_crossings
-from services.runtime.stream.state import pack_state, unpack_state
+from services.runtime.stream.state import Frozen, pack_state, unpack_state
 
 #: Changes whenever a bit of any value or signal does; part of every cache key and of every answer. A golden test notices.
 ENGINE_VERSION = "1"
@@ -183,11 +184,16 @@ class Engine:
         self.duplicates += count - taken
         return Step(rows[:taken], values[:taken], crossings.part(0, found))
 
-    def snapshot(self) -> bytes:
+    def freeze(self) -> Frozen:
         """Everything that is needed to go on as if nothing had happened; equal states give equal bytes."""
         used = len(self._keys)
         meta = {"engine": ENGINE_VERSION, "names": NAMES, "series": list(self._keys), "duplicates": self.duplicates}
-        return pack_state({name: array[:used] for name, array in self._state._asdict().items()}, meta)
+        arrays = {name: array[:used].copy() for name, array in self._state._asdict().items()}
+        return Frozen(sum(array.nbytes for array in arrays.values()), partial(pack_state, arrays, meta))
+
+    def snapshot(self) -> bytes:
+        """The bytes of `freeze`."""
+        return self.freeze().pack()
 
     @classmethod
     def restore(cls, data: bytes) -> "Engine":

@@ -18,6 +18,7 @@ from services.analysis.signals import RULES, Signal
 from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, decode_bars, encode_bars, encode_indicators
 from services.runtime.errors import BadRecord
 from services.runtime.stream.records import InputRecord, Output, derived_headers, header
+from services.runtime.stream.state import Frozen
 from services.runtime.telemetry import annotate, recorded_span
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
 
@@ -57,9 +58,9 @@ class AnalysisProcessor:
         self._engine = Engine.restore(state)
         self._pass = RecordPass(self._engine)
 
-    def snapshot(self) -> bytes:
+    def freeze(self) -> Frozen:
         """The engine's state."""
-        return self._engine.snapshot()
+        return self._engine.freeze()
 
     def process(self, record: InputRecord) -> list[Output]:
         """Indicators and signals at each new final bar of an analysed interval. Raises BadRecord."""

@@ -18,13 +18,14 @@ The rules, which tests/oracle.py states again in plain Python:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.engine.folding import advance, form
-from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots
+from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots, rows_of
 from services.prices.engine.layout import (
     BAR,
     CONTROL,
@@ -48,13 +49,15 @@ from services.prices.instruments import MalformedSymbol, mic_of
 from services.prices.sessions import SessionTable
 from services.runtime.columns import BarColumns, InstrumentRef, LateColumns, TickColumns
 from services.runtime.errors import BadRecord
-from services.runtime.stream.state import pack_state, unpack_state
+from services.runtime.stream.state import Frozen, pack_state, unpack_state
 
 #: Version of the bytes that `BarEngine.snapshot` makes.
 STATE_VERSION = 2
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
+#: A pool of which less than a fourth is used is not copied whole.
+_SPARSE = 4
 #: Sources in memory from which on it is worth looking for those of which nothing is left.
 _SOURCES = 64
 
@@ -198,19 +201,28 @@ class BarEngine:
         self._state = state._replace(lanes=_longer(lanes, 16), sources=_longer(sources[kept], 16))
         self._state.control[0]["lanes"] = len(lanes)
 
-    def snapshot(self) -> bytes:
-        """The whole state; `restore` of it goes on as if nothing had happened."""
+    def freeze(self) -> Frozen:
+        """The whole state; `restore` of its bytes goes on as if nothing had happened."""
         count, state = len(self._instruments), self._state
-        slots = pending_slots(count, state)
         arrays = {
-            "symbols": state.symbols[:count],
-            "bars": state.bars[:count],
-            "lanes": state.lanes[: len(self._lanes)],
-            "sources": state.sources[: len(self._sources)],
-            "pending": state.pending[slots],
+            "symbols": state.symbols[:count].copy(),
+            "bars": state.bars[:count].copy(),
+            "lanes": state.lanes[: len(self._lanes)].copy(),
+            "sources": state.sources[: len(self._sources)].copy(),
         }
-        meta = {"instruments": self._instruments, "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
-        return pack_state({name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}, meta)
+        meta = {"instruments": list(self._instruments), "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
+        pool = state.pending
+        if self.pending_rows * _SPARSE < len(pool):
+            arrays["pending"] = rows_of(pending_slots(count, state), pool)
+        else:
+            # As they lie: finding those that are used takes several times as long, and can wait.
+            pool = pool.copy()
+        nbytes = sum(array.nbytes for array in arrays.values()) + self.pending_rows * PENDING.itemsize
+        return Frozen(nbytes, partial(_packed, arrays, state._replace(symbols=arrays["symbols"], pending=pool), meta))
+
+    def snapshot(self) -> bytes:
+        """The bytes of `freeze`."""
+        return self.freeze().pack()
 
     def restore(self, data: bytes) -> None:
         """Take over a state made by `snapshot`; on a new engine only. Raises StateError for other bytes."""
@@ -372,6 +384,12 @@ def warm_up() -> None:
     engine.live_bars()
     engine.changed_trades()
     engine.restore(engine.snapshot())
+
+
+def _packed(arrays: dict[str, Records], state: State, meta: object) -> bytes:
+    if "pending" not in arrays:
+        arrays = arrays | {"pending": rows_of(pending_slots(len(state.symbols), state), state.pending)}
+    return pack_state({name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}, meta)
 
 
 def _empty_state() -> State:

@@ -20,6 +20,7 @@ from services.runtime.errors import BadRecord
 from services.runtime.headers import record_headers
 from services.runtime.partitions import partition_of
 from services.runtime.stream.records import InputRecord, Output, derived_headers, header
+from services.runtime.stream.state import Frozen
 from services.runtime.telemetry import recorded_span
 from services.runtime.wire_codec import TickReader
 
@@ -52,12 +53,12 @@ class PricesProcessor:
         self._bars = BarWriter(self._engine)
 
     def restore(self, state: bytes) -> None:
-        """Take over a state made by `snapshot`."""
+        """Take over the bytes of a frozen state."""
         self._engine.restore(state)
 
-    def snapshot(self) -> bytes:
+    def freeze(self) -> Frozen:
         """The whole state."""
-        return self._engine.snapshot()
+        return self._engine.freeze()
 
     def process(self, record: InputRecord) -> list[Output]:
         """Final bars and late ticks that a batch of ticks leads to. Raises BadRecord, with nothing changed, for a record that cannot be used."""

@@ -16,7 +16,7 @@ from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.settings import load_settings
 from services.runtime.stream.records import InputRecord, Output, derived_headers
 from services.runtime.stream.settings import StreamWorkerSettings
-from services.runtime.stream.state import pack_state, unpack_state
+from services.runtime.stream.state import Frozen, pack_state, unpack_state
 from services.runtime.stream.worker import run_worker
 from services.runtime.topics import Layout, Topic
 from tests.chaos.wrapped import kill_in_checkpoint
@@ -66,8 +66,9 @@ class RunningSums:
         arrays, _ = unpack_state(state)
         self._sums, self._counts = arrays["sums"], arrays["counts"]
 
-    def snapshot(self) -> bytes:
-        return pack_state({"sums": self._sums, "counts": self._counts, "ballast": _BALLAST}, {"partition": self._partition})
+    def freeze(self) -> Frozen:
+        arrays = {"sums": self._sums.copy(), "counts": self._counts.copy(), "ballast": _BALLAST}
+        return Frozen(_BALLAST.nbytes, lambda: pack_state(arrays, {"partition": self._partition}))
 
     def process(self, record: InputRecord) -> list[Output]:
         if record.value == b"explode":

@@ -53,7 +53,7 @@ def main() -> None:
         for output in outputs:
             digest.update(repr(output).encode())
             rows += 1
-    for state in (prices.snapshot(), analysis.snapshot()):
+    for state in (prices.freeze().pack(), analysis.freeze().pack()):
         digest.update(state)
     print("compiled" if isinstance(folding.advance, Dispatcher) else "plain", rows, digest.hexdigest())
 

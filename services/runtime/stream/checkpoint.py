@@ -19,6 +19,7 @@ from services.runtime.stream.errors import StartFailed
 from services.runtime.stream.manifests import CHUNK_BYTES, SLOTS, CheckpointLog, Choice, chunk_records, manifest_key
 from services.runtime.stream.offsets import Extent, TopicOffsets
 from services.runtime.stream.outputs import OutputBatch, OutputProducer
+from services.runtime.stream.state import Frozen
 
 #: Seconds without any record or answer after which reading checkpoints is given up.
 _READ_SECONDS = 20.0
@@ -28,7 +29,7 @@ _READ_SECONDS = 20.0
 class Snapshot:
     """A partition between two records."""
 
-    state: bytes
+    state: Frozen
     state_version: int
     next_offset: int
     """Offset of the first input record that the state does not hold."""
@@ -49,11 +50,11 @@ class CheckpointWriter:
         # The one we started from is the best there is; it must not be the first to be written over.
         self._spared = choice.best.sequence % SLOTS if choice.best else None
 
-    async def write(self, snapshot: Snapshot) -> None:
-        """Returns when the broker has the outputs, the state and the manifest. A failed delivery ends the process instead."""
+    async def write(self, snapshot: Snapshot) -> int:
+        """Returns the bytes of state when the broker has the outputs, the state and the manifest. A failed delivery ends the process instead."""
         await self.wait_for_outputs(snapshot)
         sequence = self._next_sequence()
-        chunks, digest = await self._encode(sequence % SLOTS, snapshot.state)
+        chunks, digest, size = await self._encode(sequence % SLOTS, snapshot.state)
         await self.write_chunks(chunks)
         manifest = CheckpointManifest(
             app=self._app,
@@ -67,6 +68,7 @@ class CheckpointWriter:
         )
         await self.write_manifest(manifest_key(self._partition, sequence % SLOTS), manifest.SerializeToString())
         self._sequence, self._spared = sequence, None
+        return size
 
     async def wait_for_outputs(self, snapshot: Snapshot) -> None:
         """Step 1: the broker has everything that the state's records led to."""
@@ -84,10 +86,10 @@ class CheckpointWriter:
         sequence = self._sequence + 1
         return sequence + 1 if sequence % SLOTS == self._spared else sequence
 
-    async def _encode(self, slot: int, state: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-        if len(state) <= CHUNK_BYTES:
+    async def _encode(self, slot: int, state: Frozen) -> tuple[list[tuple[str, bytes]], bytes, int]:
+        if state.nbytes <= CHUNK_BYTES:
             return _encode(self._partition, slot, state)
-        # Hashing and copying megabytes would hold up records; a hop to a thread would hold up a small checkpoint.
+        # Packing, hashing and copying megabytes would hold up records; a hop to a thread would hold up a small checkpoint.
         return await asyncio.to_thread(_encode, self._partition, slot, state)
 
     async def _put(self, records: list[tuple[str, bytes]]) -> None:
@@ -97,8 +99,9 @@ class CheckpointWriter:
         await batch.acknowledged()
 
 
-def _encode(partition: int, slot: int, state: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-    return chunk_records(partition, slot, state), hashlib.sha256(state).digest()
+def _encode(partition: int, slot: int, frozen: Frozen) -> tuple[list[tuple[str, bytes]], bytes, int]:
+    state = frozen.pack()
+    return chunk_records(partition, slot, state), hashlib.sha256(state).digest(), len(state)
 
 
 def _add(logs: dict[int, CheckpointLog], message: Message) -> None:

@@ -137,14 +137,14 @@ class PartitionPipeline:
             if not self.has_news:
                 return 0
             snapshot = self._snapshot()
-            await self._writer.write(snapshot)
+            size = await self._writer.write(snapshot)
             if not self.dropped:
                 self._acknowledge(snapshot.next_offset)
-            return len(snapshot.state)
+            return size
 
     def _snapshot(self) -> Snapshot:
         with metrics.SNAPSHOT_SECONDS.time():
-            state = self._processor.snapshot()
+            state = self._processor.freeze()
         batch, self._batch = self._batch, self._outputs.new_batch()
         return Snapshot(state, self._processor.state_version, self.position, self.generation, batch)
 

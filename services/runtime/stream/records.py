@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from services.runtime.headers import read_headers, record_headers
+from services.runtime.stream.state import Frozen
 from services.runtime.wire import Memory
 
 
@@ -36,13 +37,13 @@ class Processor(Protocol):
 
     @property
     def state_version(self) -> int:
-        """Version of the layout of `snapshot`, >= 0; a checkpoint of another version is refused."""
+        """Version of the layout of the state, >= 0; a checkpoint of another version is refused."""
 
     def restore(self, state: bytes) -> None:
-        """Take over a state made by `snapshot`. Called at most once, before any record. Any exception ends the process."""
+        """Take over the bytes of a frozen state. Called at most once, before any record. Any exception ends the process."""
 
-    def snapshot(self) -> bytes:
-        """The whole state. Called between records, on the loop's thread: milliseconds."""
+    def freeze(self) -> Frozen:
+        """The whole state. Called between records, on the loop's thread: it copies what will change, and the rest is done in another one."""
 
     def process(self, record: InputRecord) -> list[Output]:
         """Take one record; returns what it leads to.

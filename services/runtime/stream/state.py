@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,15 @@ _ALIGN = 8
 
 class StateError(ValueError):
     """The bytes are not a state made by `pack_state`, or the state cannot be written."""
+
+
+class Frozen(NamedTuple):
+    """A state as it was at one moment: nothing that comes later changes it."""
+
+    nbytes: int
+    """About as many bytes as `pack` makes."""
+    pack: Callable[[], bytes]
+    """Makes the bytes, in any thread."""
 
 
 class State(NamedTuple):

@@ -6,6 +6,7 @@ from opentelemetry.trace import Span, use_span
 
 from services.runtime import record_spans
 from services.runtime.stream.records import InputRecord, Output, Processor
+from services.runtime.stream.state import Frozen
 from services.runtime.telemetry import format_traceparent, is_recording
 
 
@@ -32,9 +33,9 @@ class TracedProcessor:
         """As Processor says."""
         self._inner.restore(state)
 
-    def snapshot(self) -> bytes:
+    def freeze(self) -> Frozen:
         """As Processor says."""
-        return self._inner.snapshot()
+        return self._inner.freeze()
 
     def process(self, record: InputRecord) -> list[Output]:
         """As Processor says. The processor gets the record with the traceparent of its processing, and hands it on as it hands on any."""

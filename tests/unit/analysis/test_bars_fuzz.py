@@ -45,14 +45,14 @@ def attempt(processor: AnalysisProcessor, taken: InputRecord) -> tuple[list[Outp
 def test_every_bar_has_values_or_is_counted_as_repeated(values: list[bytes]) -> None:
     processor = AnalysisProcessor(0)
     for value in values:
-        state, repeated = processor.snapshot(), metrics.BARS_REPEATED._value.get()
+        state, repeated = processor.freeze().pack(), metrics.BARS_REPEATED._value.get()
         outputs, why = attempt(processor, record(value))
         if outputs is None:
             assert why
-            assert processor.snapshot() == state
+            assert processor.freeze().pack() == state
             continue
         written = sum(len(decode_indicators(output.value).interval) for output in outputs if output.topic == INDICATORS.name)
         assert written + metrics.BARS_REPEATED._value.get() - repeated == len(analysed_rows(decode_bars(value)))
     restored = AnalysisProcessor(0)
-    restored.restore(processor.snapshot())
-    assert restored.snapshot() == processor.snapshot()
+    restored.restore(processor.freeze().pack())
+    assert restored.freeze().pack() == processor.freeze().pack()

@@ -73,7 +73,7 @@ def test_both_ways_give_the_same_bytes(data: st.DataObject, seed: int, odd: bool
             value[int(random.integers(len(value) + 1)) : int(random.integers(len(value) + 1))] = random.bytes(2)
         taken = record(bytes(value), offset)
         assert outcome(compiled.process, taken) == outcome(plain._plain, taken)
-        assert compiled.snapshot() == plain.snapshot()
+        assert compiled.freeze().pack() == plain.freeze().pack()
 
 
 def test_what_is_usual_takes_the_compiled_way() -> None:
@@ -99,10 +99,10 @@ def test_a_restored_engine_goes_on_with_its_series() -> None:
     for offset, value in enumerate(values[:2]):
         processor.process(record(value, offset))
     restored = AnalysisProcessor(0)
-    restored.restore(processor.snapshot())
+    restored.restore(processor.freeze().pack())
     for offset, value in enumerate(values[2:], start=2):
         assert restored.process(record(value, offset)) == processor.process(record(value, offset))
-    assert restored.snapshot() == processor.snapshot()
+    assert restored.freeze().pack() == processor.freeze().pack()
 
 
 def test_warming_up_compiles_everything_once() -> None:

@@ -143,10 +143,10 @@ def test_large_records_are_cut_below_the_brokers_limit() -> None:
 def test_bad_records_change_nothing(bad: InputRecord) -> None:
     processor = AnalysisProcessor(3)
     processor.process(record(batch(5)))
-    before = processor.snapshot()
+    before = processor.freeze().pack()
     with pytest.raises(BadRecord):
         processor.process(bad)
-    assert processor.snapshot() == before
+    assert processor.freeze().pack() == before
 
 
 @settings(max_examples=25, deadline=None)
@@ -158,13 +158,13 @@ def test_a_restart_repeats_the_same_bytes(cuts: list[int], restart: int) -> None
     whole = AnalysisProcessor(3)
     states, outputs = [], []
     for each in records:
-        states.append(whole.snapshot())
+        states.append(whole.freeze().pack())
         outputs.append(whole.process(each))
     at = min(restart, len(records) - 1)
     again = AnalysisProcessor(3)
     again.restore(states[at])
     assert [again.process(each) for each in records[at:]] == outputs[at:]
-    assert again.snapshot() == whole.snapshot()
+    assert again.freeze().pack() == whole.freeze().pack()
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 9))

@@ -283,6 +283,18 @@ def test_digits_that_contradict_are_a_bad_record_and_change_nothing() -> None:
     assert engine.snapshot() == before
 
 
+@pytest.mark.parametrize("pending", [1, 3_000])
+def test_a_frozen_state_is_of_its_moment_whatever_comes_after(pending: int) -> None:
+    """Few pending rows are taken out of their pool, many are copied with it: neither is touched by what follows."""
+    engine = new_engine()
+    engine.process(batch("live:x", [("AA.XCME", number, 100 + number % 7, 5, number + 1) for number in range(pending)]))
+    frozen, at_once = engine.freeze(), engine.snapshot()
+    engine.process(batch("live:x", [("AA.XCME", 9 * SECOND, 999, 5, pending + 1)]))
+    engine.process(batch("live:y", [("BB.XSIM", number, 200, 1, number + 1) for number in range(5_000)]))
+    assert frozen.pack() == at_once != engine.snapshot()
+    assert abs(frozen.nbytes - len(at_once)) < 2_000
+
+
 def test_an_ended_source_holds_nothing_back() -> None:
     engine = new_engine()
     engine.process(batch("live:y", [("AA.XCME", 0, 100, 5, 1)]))

@@ -69,7 +69,7 @@ def test_the_same_records_give_the_same_bytes_after_a_restart() -> None:
     expected = [straight.process(one) for one in records]
     assert [first.process(one) for one in records[:3]] == expected[:3]
     first.live(BASE)
-    second.restore(first.snapshot())
+    second.restore(first.freeze().pack())
     assert [second.process(one) for one in records[3:]] == expected[3:]
 
 
@@ -132,7 +132,7 @@ def test_after_a_restart_everything_is_shown_again() -> None:
     first, second = new_processor(), new_processor()
     first.process(record(ticks_every_second(5)))
     expected = first.live(10**18)
-    second.restore(first.snapshot())
+    second.restore(first.freeze().pack())
     shown = second.live(10**18)
     assert [(output.topic, output.key, output.value) for output in shown] == [(output.topic, output.key, output.value) for output in expected]
 
@@ -150,7 +150,7 @@ def test_bars_beyond_a_records_size_are_split() -> None:
 def test_records_that_cannot_be_used_are_refused_and_change_nothing() -> None:
     processor = new_processor()
     processor.process(record(ticks_every_second(3)))
-    before = processor.snapshot()
+    before = processor.freeze().pack()
     good = ticks_every_second(3, 3)
     other_digits = replace(good, instruments=(InstrumentRef("AA.XCME", 3, 0),))
     malformed = replace(good, instruments=(InstrumentRef("aa", 2, 0),))
@@ -163,10 +163,10 @@ def test_records_that_cannot_be_used_are_refused_and_change_nothing() -> None:
     for bad, why in wrong:
         processor = new_processor()
         processor.restore(before)
-        unchanged = processor.snapshot()
+        unchanged = processor.freeze().pack()
         with pytest.raises(BadRecord, match=why):
             processor.process(bad)
-        assert processor.snapshot() == unchanged
+        assert processor.freeze().pack() == unchanged
 
 
 def test_a_symbol_of_another_partition_is_refused() -> None:

@@ -77,17 +77,17 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_no_bytes_are_worse_than_a_bad_record(value: bytes) -> None:
     processor = new_processor()
     processor.process(record(encode_ticks(batch("live:x", [("AA.XCME", 0, 100, 1, 1)]))))
-    state, before = processor.snapshot(), metrics.DUPLICATES._value.get()
+    state, before = processor.freeze().pack(), metrics.DUPLICATES._value.get()
     outputs, why = attempt(processor, record(value))
     if outputs is None:
         assert why
-        assert processor.snapshot() == state
+        assert processor.freeze().pack() == state
         return
     rows = len(decode_ticks(value))
     # The next records are taken as if nothing had been.
     processor.process(record(encode_ticks(batch("live:y", [("BB.XSIM", 0, 100, 1, 1)]))))
     restored = new_processor()
-    restored.restore(processor.snapshot())
+    restored.restore(processor.freeze().pack())
     assert [restored.process(each) for each in closing()] == [processor.process(each) for each in closing()]
     assert rows_late(outputs) + metrics.DUPLICATES._value.get() - before <= rows
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from services.runtime.headers import RecordHeaders
 from services.runtime.stream.records import InputRecord, Output
+from services.runtime.stream.state import Frozen
 
 
 class Sent(NamedTuple):
@@ -98,8 +99,9 @@ class Summing:
     def restore(self, state: bytes) -> None:
         self.total = int(state)
 
-    def snapshot(self) -> bytes:
-        return b"%d" % self.total
+    def freeze(self) -> Frozen:
+        state = b"%d" % self.total
+        return Frozen(len(state), lambda: state)
 
     def process(self, record: InputRecord) -> list[Output]:
         self.total += int(record.value)

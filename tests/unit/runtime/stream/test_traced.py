@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from services.runtime.errors import BadRecord
 from services.runtime.headers import read_headers
 from services.runtime.stream.records import InputRecord, Output, derived_headers
+from services.runtime.stream.state import Frozen
 from services.runtime.stream.traced import TracedProcessor, traced
 from services.runtime.telemetry import annotate
 from tests.recording import recording
@@ -29,8 +30,9 @@ class Copy:
     def restore(self, state: bytes) -> None:
         self.state = state
 
-    def snapshot(self) -> bytes:
-        return self.state
+    def freeze(self) -> Frozen:
+        state = self.state
+        return Frozen(len(state), lambda: state)
 
     def process(self, record: InputRecord) -> list[Output]:
         if record.value == b"bad":
@@ -71,7 +73,7 @@ def test_everything_else_passes_through() -> None:
         processor = traced(Copy())
     assert isinstance(processor, TracedProcessor)
     processor.restore(b"state")
-    assert (processor.snapshot(), processor.state_version) == (b"state", 7)
+    assert (processor.freeze().pack(), processor.state_version) == (b"state", 7)
 
 
 def test_each_output_is_a_child_of_its_records_processing() -> None:
