@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from gateway.descriptors import services
 from services.runtime.clock import Clock
 from services.runtime.errors import AddressInUse
-from services.runtime.interceptors import CallInterceptor
+from services.runtime.grpc_handlers import Handlers
+from services.runtime.grpc_server import add_reflection
+from services.runtime.interceptors import CallWrapper
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -79,13 +80,14 @@ async def _ask(stub: health_pb2_grpc.HealthStub, service: str) -> int:
     return int(answer.status)
 
 
-async def start_grpc_server(host: str, port: int, adders: list[Callable[[grpc.aio.Server], None]], health: AllHealth) -> grpc.aio.Server:
+async def start_grpc_server(host: str, port: int, adders: list[Callable[[Handlers], None]], health: AllHealth) -> grpc.aio.Server:
     """Start it. adders: each adds one service. Raises AddressInUse."""
-    server = grpc.aio.server(interceptors=[CallInterceptor()], options=_OPTIONS)
+    handlers = Handlers(CallWrapper())
     for add in adders:
-        add(server)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection((*(service.full_name for service in services()), _HEALTH, reflection.SERVICE_NAME), server)
+        add(handlers)
+    health_pb2_grpc.add_HealthServicer_to_server(health, handlers)
+    add_reflection((*(service.full_name for service in services()), _HEALTH), handlers)
+    server = grpc.aio.server(handlers=[handlers], options=_OPTIONS)
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:

@@ -17,6 +17,7 @@ from gateway.hub.proto_requests import parse_proto
 from gateway.hub.requests import BadRequest
 from gateway.metrics import CONNECTIONS
 from services.runtime.errors import ResourceExhausted, SignalboxError, Unavailable
+from services.runtime.grpc_handlers import Handlers
 from services.runtime.logging import get_logger
 from services.runtime.metrics import UNEXPECTED_ERRORS
 
@@ -110,7 +111,7 @@ class SubscriptionService:
         connection.close(_INTERNAL_ERROR, "internal error", "error")
 
 
-def add_subscription_service(service: SubscriptionService, server: grpc.aio.Server) -> None:
+def add_subscription_service(service: SubscriptionService, server: Handlers) -> None:
     """Adds the service with frames that are bytes already: an update is serialised once for all clients."""
     handler = grpc.stream_stream_rpc_method_handler(service.subscribe, request_deserializer=edge.SubscribeRequest.FromString, response_serializer=_as_it_is)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Subscribe": handler}),))

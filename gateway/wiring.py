@@ -8,7 +8,6 @@ from functools import partial
 from importlib.metadata import version
 
 import aiohttp
-import grpc
 import redis.asyncio
 from signalbox.edge.v1 import system_service_pb2_grpc
 
@@ -25,6 +24,7 @@ from gateway.web_server import start_web_server
 from gateway.ws import start_websocket_server
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.grpc_client import channel
+from services.runtime.grpc_handlers import Handlers
 from services.runtime.kafka import BrokerCheck, make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
@@ -80,7 +80,7 @@ class _Gateway:
     async def _start_grpc(self) -> None:
         state = system.SystemService(self._probes(), self.hub, self.intake, self.clock, version("signalbox"))
         subscriptions = SubscriptionService(self.hub, self.source.check_ready)
-        adders: list[Callable[[grpc.aio.Server], None]] = [
+        adders: list[Callable[[Handlers], None]] = [
             partial(add_subscription_service, subscriptions),
             partial(system_service_pb2_grpc.add_SystemServiceServicer_to_server, state),
         ]

@@ -126,7 +126,7 @@ class PricesServicer(pb_grpc.PricesServiceServicer):
 
 
 def add_to_server(servicer: PricesServicer, server: Any, parse: Parser) -> None:
-    """Adds the service, with a parser of its own for the messages of ticks. server: a grpc.aio.Server.
+    """Adds the service, with a parser of its own for the messages of ticks. server: a grpc.aio.Server or Handlers.
 
     Of two registered handlers of a method the later one counts, and a registered one counts before a generic one; a test goes through both parsers.
     """

@@ -17,6 +17,7 @@ from services.runtime.kafka_admin import ensure_topics
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.memory import register_memory_metrics
+from services.runtime.pauses import shorten_pauses
 from services.runtime.topics import BARS, SNAPSHOTS, TICKS
 
 _log = get_logger("prices")
@@ -36,6 +37,7 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     server = await start_server(settings.host, settings.port, [(adder, servicer, SERVICE)])
     lifecycle.on_stop(server.stop)
     lifecycle.spawn(server.follow(lifecycle.ops), "health")
+    shorten_pauses()
     listening.set()
     _log.info("listening", host=settings.host, port=server.port, metrics_port=lifecycle.ops.port)
     await lifecycle.stopping.wait()

@@ -1,19 +1,20 @@
-"""A gRPC server with what every one of ours has: health, reflection, interceptors, limits."""
+"""A gRPC server with what every one of ours has: health, reflection, what is around each call, limits."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.errors import AddressInUse
-from services.runtime.interceptors import DEFAULT_DEADLINE_S, CallInterceptor
+from services.runtime.grpc_handlers import Handlers
+from services.runtime.interceptors import DEFAULT_DEADLINE_S, CallWrapper
 from services.runtime.ops import OpsServer
 
-#: Adds a servicer to a server: `add_XServicer_to_server` of the generated stubs, the servicer, the service's full name.
+#: Adds a servicer to Handlers: `add_XServicer_to_server` of the generated stubs, the servicer, the service's full name.
 Service = tuple[Callable[[Any, Any], None], Any, str]
 
 #: A client stream's message of 10,000 ticks is about 600 KiB; answers stay below 1 MiB.
@@ -66,18 +67,24 @@ class Server:
 
 async def start_server(host: str, port: int, add: Sequence[Service], *, deadline_s: float = DEFAULT_DEADLINE_S) -> Server:
     """Starts a server for the services in `add`. port: 0 takes any free one. Raises AddressInUse."""
-    server = grpc.aio.server(interceptors=[CallInterceptor(deadline_s)], options=_OPTIONS)
+    handlers = Handlers(CallWrapper(deadline_s))
     for adder, servicer, _name in add:
-        adder(servicer, server)
+        adder(servicer, handlers)
     names = [name for _adder, _servicer, name in add]
     health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*names, _HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, handlers)
+    add_reflection((*names, _HEALTH_SERVICE), handlers)
+    server = grpc.aio.server(handlers=[handlers], options=_OPTIONS)
     bound = _bind(server, host, port)
     await server.start()
     running = Server(server, bound, health_servicer, names)
     await running.serving(False)
     return running
+
+
+def add_reflection(names: Iterable[str], handlers: Handlers) -> None:
+    """Adds the reflection of services, by their full names, and of itself."""
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME)), handlers)
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int) -> int:

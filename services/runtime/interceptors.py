@@ -1,13 +1,13 @@
 """What happens around every RPC: deadline, trace, metrics, errors to statuses.
 
-One interceptor, one pass: each layer of its own would cost every call a coroutine.
+One pass around each handler: each layer of its own would cost every call a coroutine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     # Generic in the type stubs only.
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
-    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
 def status_of(error: errors.SignalboxError) -> status_pb2.Status:
@@ -79,7 +78,7 @@ def _packed(detail: message.Message) -> any_pb2.Any:
     return packed
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
+class CallWrapper:
     """Wraps the handler of each RPC.
 
     deadline_s: limit of a unary call whose client sets no deadline. Streams have none of their own; cancelling them is always respected.
@@ -88,22 +87,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, deadline_s: float = DEFAULT_DEADLINE_S, clock: Clock | None = None) -> None:
         self._deadline_s = deadline_s
         self._clock = clock or SystemClock()
-        self._wrapped: dict[str, Handler] = {}
         self._meters: dict[str, _Meters] = {}
 
-    async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """The handler, wrapped; each method's once."""
-        method = handler_call_details.method
-        known = self._wrapped.get(method)
-        if known is not None:
-            return known
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        self._wrapped[method] = wrapped = self._wrap(method, handler)
-        return wrapped
-
-    def _wrap(self, method: str, handler: Handler) -> Handler:
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler with everything around it. method: its full name, /package.Service/Method. To be called once for each method."""
         codecs = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._single(method, handler.unary_unary, limited=True), **codecs)
