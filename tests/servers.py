@@ -51,11 +51,11 @@ def _belongs_to(process: psutil.Process, home: Path) -> bool:
         return False
 
 
-def new_broker(home: Path) -> EmbeddedBroker:
-    """A broker on free ports that was not started yet; for tests that stop, kill or restart it."""
+def new_broker(home: Path, *, lasting: bool = False) -> EmbeddedBroker:
+    """A broker on free ports that was not started yet; for tests that stop, kill or restart it. lasting: as the product starts it."""
     have_java_begin_quickly(shared_jars_dir())
     port, controller_port = free_ports(2)
-    return EmbeddedBroker(home, port, controller_port, jars=shared_jars_dir())
+    return EmbeddedBroker(home, port, controller_port, jars=shared_jars_dir(), lasting=lasting)
 
 
 @pytest.fixture(scope="session")

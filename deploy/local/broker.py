@@ -18,12 +18,10 @@ from deploy.local.child import Child
 from deploy.local.errors import SetupError
 from deploy.local.jars import ensure_jars, java_command
 
-#: A small heap and the serial collector: 340 MB resident. Only the quick compiler: the broker
-#: is there within two seconds, and on few cores the thorough one steals time from the stack.
+#: A small heap and the serial collector: 340 MB resident.
 JVM_OPTIONS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     # sun.misc.Unsafe and native libraries (zstd, snappy) are announced by Kafka's jars themselves.
     "--enable-native-access=ALL-UNNAMED",
@@ -32,6 +30,13 @@ JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 )
+
+#: Only the quick compiler: a broker is there sooner, and its first minute costs least.
+_BRIEF_OPTIONS = ("-XX:TieredStopAtLevel=1",)
+
+#: The thorough compiler too: it has earned its time after a minute under load, and from then on the broker takes about half the CPU.
+#: Meanwhile it stands back while other threads want the cores.
+_LASTING_OPTIONS = ("-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10")
 
 #: Bytes a partition keeps unless its topic says otherwise; with the segments below, the looped
 #: replay cannot fill a disk.
@@ -56,12 +61,14 @@ class EmbeddedBroker:
 
     home: the data folder; the log lies in `home/kafka` and is found again by the next start.
     port, controller_port: on 127.0.0.1, both must be free.
+    lasting: it will run for more than some minutes.
     """
 
-    def __init__(self, home: Path, port: int, controller_port: int, *, jars: Path | None = None) -> None:
+    def __init__(self, home: Path, port: int, controller_port: int, *, jars: Path | None = None, lasting: bool = False) -> None:
         self._home = home
         self._port = port
         self._controller_port = controller_port
+        self._options = _LASTING_OPTIONS if lasting else _BRIEF_OPTIONS
         self._jars_dir = jars or jars_dir(home)
         self._child: Child | None = None
 
@@ -87,7 +94,7 @@ class EmbeddedBroker:
         config.write_text(self._properties(folder / "data"))
         if not (folder / "data" / "meta.properties").exists():
             _format_storage(jars, config)
-        return [*java_command(jars, *JVM_OPTIONS), "kafka.Kafka", str(config)]
+        return [*java_command(jars, *JVM_OPTIONS, *self._options), "kafka.Kafka", str(config)]
 
     def environment(self) -> dict[str, str]:
         """The environment the broker's process needs."""
@@ -221,7 +228,7 @@ def _port_opens(address: str, timeout_seconds: float) -> bool:
 def _format_storage(jars: Path, config: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # One argument, because a random id may begin with a dash.
-    command = [*java_command(jars, *JVM_OPTIONS), "kafka.tools.StorageTool", "format"]
+    command = [*java_command(jars, *JVM_OPTIONS, *_BRIEF_OPTIONS), "kafka.tools.StorageTool", "format"]
     result = subprocess.run([*command, f"--cluster-id={cluster_id}", "--config", str(config)], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SetupError(f"Kafka's storage could not be formatted: {(result.stdout + result.stderr).strip()[-2000:]}")

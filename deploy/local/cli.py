@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.local import jobs_cli, news_cli, report_cli, schedule_cli
+from deploy.local.answers import AsJson, console, dump, failures
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from deploy.local.progress import Progress
     from deploy.local.settings import StackSettings
 
@@ -24,49 +23,21 @@ app.add_typer(news_cli.app, name="news")
 app.add_typer(report_cli.app, name="report")
 app.add_typer(schedule_cli.app, name="schedule")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Interval = Annotated[str, typer.Option("--interval", "-i", help="1s, 1m, 5m, 15m, 1h or 1d.")]
 Last = Annotated[int, typer.Option("--last", "-n", min=1, max=5000, help="How many, the newest.")]
-
-
-@contextmanager
-def failures(as_json: bool) -> Iterator[None]:
-    """What goes wrong is said in one line with what to do about it; exit code 1."""
-    from deploy.local.errors import StackError
-
-    try:
-        yield
-    except StackError as error:
-        if as_json:
-            print(json.dumps({"error": error.message, "hint": error.hint}))
-        else:
-            from deploy.local.run import report
-
-            report(_console(stderr=True), error)
-        raise typer.Exit(1) from error
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
 
 
 def _progress() -> Progress:
     """Progress goes to stderr, so that `--json` on stdout stays clean."""
     from deploy.local.progress import Progress
 
-    return Progress(_console(stderr=True))
+    return Progress(console(stderr=True))
 
 
 def _settings() -> StackSettings:
     from deploy.local.settings import StackSettings
 
     return StackSettings.from_environment()
-
-
-def _dump(value: object) -> None:
-    print(json.dumps(value, indent=2, default=str))
 
 
 # -- the stack ---------------------------------------------------------------------------
@@ -81,7 +52,7 @@ def up(as_json: AsJson = False) -> None:
         settings = _settings()
         pid = stack.up(settings, _progress())
         if as_json:
-            _dump({"pid": pid, "page": settings.page_url})
+            dump({"pid": pid, "page": settings.page_url})
         else:
             print(f"Signalbox is running (pid {pid}): {settings.page_url}\nstop it with `make down`")
 
@@ -94,7 +65,7 @@ def down(as_json: AsJson = False) -> None:
     with failures(as_json):
         stopped = stack.down(_settings(), _progress())
         if as_json:
-            _dump({"stopped": stopped})
+            dump({"stopped": stopped})
         else:
             print("Stopped." if stopped else "Nothing was running.")
 
@@ -107,7 +78,7 @@ def status(as_json: AsJson = False) -> None:
     with failures(as_json):
         found = stack.status(_settings())
         if as_json:
-            _dump(found.as_json())
+            dump(found.as_json())
         elif found.pid is None:
             print("Signalbox is not running.")
         else:
@@ -125,7 +96,7 @@ def _show_status(found: dict[str, Any]) -> None:
         table.add_row(
             each["name"], mark, pid, f"{each['rss_bytes'] / 1024**2:.0f} MiB", f"{each['uptime_seconds']:.0f} s", str(each["restarts"]), each["reason"]
         )
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -167,7 +138,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
             typer.confirm(f"Remove all data under {settings.home}?", abort=True)
         removed = stack.reset(settings)
         if as_json:
-            _dump({"removed": [str(path) for path in removed]})
+            dump({"removed": [str(path) for path in removed]})
         else:
             print(f"Removed {', '.join(path.name for path in removed)} from {settings.home}." if removed else "There was nothing to remove.")
 
@@ -179,14 +150,14 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine()
     if as_json:
-        _dump({"ok": all(each.ok for each in findings), "findings": [_finding(each) for each in findings]})
+        dump({"ok": all(each.ok for each in findings), "findings": [_finding(each) for each in findings]})
     else:
-        console = _console()
+        screen = console()
         for each in findings:
-            console.print(f"{'[green]✓[/]' if each.ok else '[red]✗[/]'} [bold]{each.name}[/]: ", end="")
-            console.print(each.detail, markup=False, highlight=False, soft_wrap=True)
+            screen.print(f"{'[green]✓[/]' if each.ok else '[red]✗[/]'} [bold]{each.name}[/]: ", end="")
+            screen.print(each.detail, markup=False, highlight=False, soft_wrap=True)
             if not each.ok and each.hint:
-                console.print(f"    {each.hint}", markup=False, highlight=False, soft_wrap=True)
+                screen.print(f"    {each.hint}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(int(not all(each.ok for each in findings)))
 
 
@@ -238,7 +209,7 @@ def price(symbol: str, as_json: AsJson = False) -> None:
 
         found = queries.price(_edge(), symbol)
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             print(f"{found['symbol']}  {found['price']:g}  {found['ts_event']}  [{_kind(found)}]")
 
@@ -251,7 +222,7 @@ def bars(symbol: str, interval: Interval = "1m", last: Last = 20, as_json: AsJso
 
         found = queries.bars(_edge(), symbol, interval, last)
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             _show_bars(found.get("bars", []))
 
@@ -266,7 +237,7 @@ def _show_bars(rows: list[dict[str, Any]]) -> None:
         prices = [f"{each.get(name, 0):g}" for name in ("open", "high", "low", "close", "volume")]
         vwap = f"{each['vwap']:g}" if "vwap" in each else "-"
         table.add_row(_short_time(each["ts_open"]), *prices, vwap, str(each.get("trade_count", "-")), _kind(each))
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -277,7 +248,7 @@ def analyze(symbol: str, interval: Interval = "1d", last: Last = 5, as_json: AsJ
 
         found = queries.analyze(_edge(), symbol, interval, last)
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             _show_analysis(found)
 
@@ -290,11 +261,11 @@ def _show_analysis(found: dict[str, Any]) -> None:
     table.add_row("close", *(f"{value:g}" for value in found.get("close", [])))
     for series in found.get("indicators", []):
         table.add_row(series["name"], *("-" if value == "NaN" else f"{value:.6g}" for value in series["values"]))
-    console = _console()
-    console.print(f"{found['symbol']}: {found.get('bars_used', 0)} bars since {found.get('origin_ts')} [{_kind(found)}]", markup=False, highlight=False)
-    console.print(table)
+    screen = console()
+    screen.print(f"{found['symbol']}: {found.get('bars_used', 0)} bars since {found.get('origin_ts')} [{_kind(found)}]", markup=False, highlight=False)
+    screen.print(table)
     for signal in found.get("signals", []):
-        console.print(f"{signal['ts_close']}  {signal['type']}  at {signal['price']:g}", highlight=False)
+        screen.print(f"{signal['ts_close']}  {signal['type']}  at {signal['price']:g}", highlight=False)
 
 
 def _short_time(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from deploy.local import answers
 from deploy.local.errors import StackError, Unreachable
 from deploy.local.settings import StackSettings
 
@@ -30,11 +31,8 @@ def edge() -> EdgeRest:
 
 @contextmanager
 def failures(as_json: bool) -> Iterator[None]:
-    """As that of the command line, also for an answer that is not as it should be."""
-    # Only here: the command line brings in the commands.
-    from deploy.local.cli import failures as told
-
-    with told(as_json):
+    """As of any command, also for an answer that is not as it should be."""
+    with answers.failures(as_json):
         try:
             yield
         except KeyError as error:

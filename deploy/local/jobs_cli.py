@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.local.answers import AsJson, console, dump
 from deploy.local.edge_rest import EdgeRest, edge, failures
 from deploy.local.errors import SettingError, Unreachable
 
 app = typer.Typer(no_args_is_help=True, help="Ask for work that is not live, and follow it.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 JobId = Annotated[str, typer.Argument(help="As `job run` or `job list` shows it.")]
 
 #: Shells show 128 + SIGINT when a person ends a command.
@@ -44,7 +44,7 @@ def run(  # noqa: PLR0917 - typer calls it by name
         if wait:
             _follow(operation, as_json)
         elif as_json:
-            _dump(operation)
+            dump(operation)
         else:
             print(job_id(operation))
 
@@ -61,11 +61,11 @@ def list_jobs(
         query = [("page_size", str(last)), *(("states", _state(each)) for each in state or [])]
         found = edge().get("/v1/jobs", [*query, ("kind", kind)] if kind else query)
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             from deploy.local.jobs_view import jobs_table
 
-            _console().print(jobs_table(found.get("jobs", [])))
+            console().print(jobs_table(found.get("jobs", [])))
 
 
 @app.command()
@@ -74,11 +74,11 @@ def kinds(as_json: AsJson = False) -> None:
     with failures(as_json):
         found = edge().get("/v1/jobs/kinds")
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             from deploy.local.jobs_view import kinds_table
 
-            _console().print(kinds_table(found.get("kinds", [])))
+            console().print(kinds_table(found.get("kinds", [])))
 
 
 @app.command()
@@ -87,11 +87,11 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     with failures(as_json):
         operation = edge().get(_path(job))
         if as_json:
-            _dump(operation)
+            dump(operation)
         else:
             from deploy.local.jobs_view import details
 
-            _console().print(details(operation), soft_wrap=True)
+            console().print(details(operation), soft_wrap=True)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
         door.post(f"{_path(job)}:cancel", {})
         operation = door.get(_path(job))
         if as_json:
-            _dump(operation)
+            dump(operation)
         else:
             from deploy.local.jobs_view import state_of
 
@@ -175,15 +175,15 @@ def _follow(operation: dict[str, Any], as_json: bool) -> None:
 
     name = job_id(operation)
     try:
-        with JobBar(_console(stderr=True)) as bar:
+        with JobBar(console(stderr=True)) as bar:
             operation = until_done(edge(), operation, bar.show)
     except KeyboardInterrupt:
         print(f"\n{name} goes on without you. Come back with `signalbox job wait {name}`, end it with `signalbox job cancel {name}`.", file=sys.stderr)
         raise typer.Exit(_EXIT_INTERRUPTED) from None
     if as_json:
-        _dump(operation)
+        dump(operation)
     else:
-        _console(stderr="error" in operation).print(outcome(operation), markup=False, highlight=False, soft_wrap=True)
+        console(stderr="error" in operation).print(outcome(operation), markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(int("error" in operation))
 
 
@@ -198,13 +198,3 @@ def until_done(door: EdgeRest, operation: dict[str, Any], show: Callable[[dict[s
             operation = door.post_patiently(f"{_path(name)}:wait", {"timeout": "0.5s"})
         except Unreachable as error:
             raise Unreachable(error.message, f"the job was accepted and goes on; come back with `signalbox job wait {name}`") from error
-
-
-def _console(*, stderr: bool = False) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-def _dump(value: object) -> None:
-    print(json.dumps(value, indent=2, default=str))

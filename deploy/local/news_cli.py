@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.local.answers import AsJson, console, dump
 from deploy.local.edge_rest import edge, failures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AsOf = Annotated[str, typer.Option("--as-of", help="As known at this time, 2026-04-23T14:30:00Z; now when it is not given.")]
 Last = Annotated[int, typer.Option("--last", "-n", min=1, max=200, help="How many.")]
 
@@ -35,7 +34,7 @@ def list_articles(
     with failures(as_json):
         found = edge().get("/v1/news/articles", query)
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         _show_articles(found.get("articles", []))
 
@@ -51,7 +50,7 @@ def search(
     with failures(as_json):
         found = edge().get("/v1/news/articles:search", [("query", query), ("page_size", str(last)), *_time_of(as_of)])
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         _show_articles([hit["article"] for hit in found.get("hits", [])])
 
@@ -62,7 +61,7 @@ def story(identity: Annotated[str, typer.Argument(metavar="STORY", help="As `lis
     with failures(as_json):
         found = edge().get(f"/v1/news/stories/{urllib.parse.quote(identity, safe='')}", _time_of(as_of))
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         _show_articles(found["story"]["articles"])
 
@@ -73,14 +72,14 @@ def feeds(as_json: AsJson = False) -> None:
     with failures(as_json):
         found = edge().get("/v1/news/feeds")
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         table = _table("feed", "", "last success (UTC)", "failing since (UTC)", "articles", "last error")
         for each in found.get("feeds", []):
             health = each.get("health", "").removeprefix("FEED_HEALTH_").lower()
             times = _short(each.get("last_success_at")), _short(each.get("failing_since"))
             table.add_row(each["name"], health, *times, str(each.get("articles", 0)), _plain(each.get("last_error", "")))
-        _show(table)
+        console().print(table)
 
 
 @app.command()
@@ -89,7 +88,7 @@ def rebuild(as_json: AsJson = False) -> None:
     with failures(as_json):
         found = edge().post("/v1/news:rebuild", {})
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
         else:
             print(
                 f"{found.get('articles', 0)} articles, {found.get('indexed', 0)} in the index, {found.get('feeds', 0)} feeds; {found.get('seconds', 0):.2f} s"
@@ -108,7 +107,7 @@ def _show_articles(articles: list[dict[str, Any]]) -> None:
         told_by = each.get("publisher") or each.get("feed", "")
         recorded = " (recorded)" if each.get("is_recorded") else ""
         table.add_row(_short(each["received_at"]), mark, _plain(each.get("title", "")), _plain(told_by + recorded), symbols, each.get("story_id", ""))
-    _show(table)
+    console().print(table)
 
 
 def _plain(text: str) -> str:
@@ -129,9 +128,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column.endswith("(UTC)"))
     return table
-
-
-def _show(table: Table) -> None:
-    from rich.console import Console
-
-    Console().print(table)

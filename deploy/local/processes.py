@@ -116,7 +116,7 @@ def embedded_servers(settings: StackSettings) -> list[Process]:
     """Kafka and Valkey, unless a setting names others."""
     servers = []
     if settings.kafka is None:
-        broker = EmbeddedBroker(settings.home, settings.ports["kafka"], settings.ports["kafka_controller"])
+        broker = EmbeddedBroker(settings.home, settings.ports["kafka"], settings.ports["kafka_controller"], lasting=True)
         log = settings.logs / "kafka.log"
         servers.append(Process("kafka", broker.prepare, broker.why_not_ready, broker.environment(), log))
     if settings.redis is None:

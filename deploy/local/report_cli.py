@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import webbrowser
 from typing import Annotated, Any
 
 import typer
 
+from deploy.local.answers import AsJson, dump
 from deploy.local.edge_rest import edge, failures
 from deploy.local.errors import SettingError, StackError
 
 app = typer.Typer(no_args_is_help=True, help="Daily reports: make one, find those that were made.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 #: What a person asks for by these names.
 _FORMATS = ("html", "pdf", "json", "parquet")
@@ -37,7 +36,7 @@ def daily(  # noqa: PLR0917 - typer calls it by name
         operation = edge().post("/v1/reports/daily", creation(date, symbol or [], format_ or [], time_zone, input_of))
         report = _made(operation)
         if as_json:
-            _dump(report)
+            dump(report)
         else:
             _show(report)
         if open_:
@@ -53,7 +52,7 @@ def list_reports(
     with failures(as_json):
         found = edge().get("/v1/reports", [("page_size", str(last))])
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             _show_all(found.get("reports", []))
 
@@ -70,7 +69,7 @@ def show(
     with failures(as_json):
         found = edge().get(f"/v1/reports/{quote(report, safe='')}")["report"]
         if as_json:
-            _dump(found)
+            dump(found)
         else:
             _show(found)
         if open_:
@@ -105,10 +104,6 @@ def _made(operation: dict[str, Any]) -> dict[str, Any]:
         raise StackError(f"the report was not made: {operation['error'].get('message', '')}", f"`signalbox job show {job_id(operation)}` says more")
     found: dict[str, Any] = operation["response"]
     return found
-
-
-def _dump(value: object) -> None:
-    print(json.dumps(value, indent=2, default=str))
 
 
 def _url(report: dict[str, Any], name: str) -> str:

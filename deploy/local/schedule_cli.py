@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.local.answers import AsJson, console, dump
 from deploy.local.edge_rest import edge, failures
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 app = typer.Typer(no_args_is_help=True, help="The recurring jobs and what became of their runs.")
 
@@ -24,13 +23,13 @@ def list_schedules(as_json: AsJson = False) -> None:
     with failures(as_json):
         found = edge().get("/v1/schedules")
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         table = _table("schedule", "kind", "when", "next run (UTC)", "last run (UTC)", "", "memory", "owner")
         for each in found.get("schedules", []):
             runs = each.get("last_runs", [])
             table.add_row(each["name"], each["kind"], each["when"], _time(each.get("next_run_at")), *_last(runs[0] if runs else None), each["owner"])
-        _show(table)
+        console().print(table)
         print(f"active scheduler: {found.get('leader') or 'none'}")
 
 
@@ -44,12 +43,12 @@ def runs(
     with failures(as_json):
         found = edge().get(f"/v1/schedules/{schedule}/runs", [("page_size", str(last))])
         if as_json:
-            print(json.dumps(found, indent=2))
+            dump(found)
             return
         table = _table("schedule", "planned (UTC)", "", "took", "memory", "job", "")
         for run in found.get("runs", []):
             table.add_row(run["schedule"], _time(run["planned_at"]), _state(run), _took(run), _memory(run), run["job_id"], run["detail"])
-        _show(table)
+        console().print(table)
 
 
 def _table(*columns: str) -> Table:
@@ -59,12 +58,6 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column.endswith("(UTC)"))
     return table
-
-
-def _show(table: Table) -> None:
-    from rich.console import Console
-
-    Console().print(table)
 
 
 def _last(run: dict[str, Any] | None) -> tuple[str, str, str]:

@@ -57,7 +57,7 @@ def running_stack(home: Path, names: tuple[str, ...] = tuple(MODULES)) -> Iterat
     own = {"PRICES": settings.prices_port, "GATEWAY": settings.gateway_port, "GATEWAY_WEB": settings.gateway_web_port, "GATEWAY_WS": settings.gateway_ws_port}
     metrics = dict(zip(names, free_ports(len(names)), strict=True))
     with ExitStack() as stack:
-        broker = stack.enter_context(new_broker(home))
+        broker = stack.enter_context(new_broker(home, lasting=True))
         ensure_topics(broker.bootstrap, PARTITIONS)
         env = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "SIGNALBOX_HOME": str(home), "SIGNALBOX_PARTITIONS": str(PARTITIONS)}
         env |= {f"SIGNALBOX_{name}_PORT": str(port) for name, port in own.items()}
