@@ -14,8 +14,8 @@ SIGNALBOX := $(PYTHON) -m deploy.local.cli
 # otherwise every process of the stack compiles the same modules at its first start.
 SYNC = UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --python "$$(.tools/bin/python -c 'import sys; print(sys._base_executable)')"
 
-# Tests with servers wait for most of their time, so there are two workers for each core; more than eight would want much memory.
-TEST_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 4 ? 8 : 2 * n )))
+# Tests with servers wait for half of their time: three workers for two cores, at most eight, as each has servers of its own.
+TEST_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 5 ? 8 : (3 * n + 1) / 2 )))
 # Tests start some hundred processes, each of which would compile our modules again.
 test test-data: export PYTHONDONTWRITEBYTECODE :=
 

@@ -30,6 +30,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> UnitSch
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a worker of several; a single process runs the files in the order of their names."""
     if hasattr(config, "workerinput"):
-        from tests.scheduling import longest_first
+        from tests.scheduling import put_in_order
 
-        longest_first(items)
+        put_in_order(items)

@@ -8,49 +8,52 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 #: These use one stack, which is started once for all of them: one worker runs them all.
-_ON_ONE_STACK = ("tests/e2e/test_page.py", "tests/e2e/test_work.py", "tests/e2e/test_docs_clients.py", "tests/e2e/test_daily_report.py")
+ON_ONE_STACK = ("tests/e2e/test_page.py", "tests/e2e/test_work.py", "tests/e2e/test_docs_clients.py", "tests/e2e/test_daily_report.py")
 #: Each test of these starts what it needs: any worker may run any of them.
-_EACH_BY_ITSELF = (
+EACH_BY_ITSELF = (
     "tests/e2e/test_make_run.py",
     "tests/integration/test_backpressure.py",
     "tests/integration/test_job_failures.py",
     "tests/integration/test_prices_worker.py",
     "tests/integration/test_stream_recovery.py",
 )
-#: Begun first, since they keep a worker busy for long: one of them begun last would run alone at the end.
-_LONGEST = (
-    *_ON_ONE_STACK,
-    "tests/e2e/test_jobs.py",
+#: The first ones are begun first. One that keeps a worker busy for a minute or more must not be begun last, as it would run alone at the end;
+#: and those that wait for most of their time go beside the browser, which needs a core, before those that reckon.
+ORDER = (
+    *ON_ONE_STACK,
     "tests/e2e/test_make_run.py",
+    "tests/e2e/test_jobs.py",
     "tests/e2e/test_rolling_restart.py",
     "tests/e2e/test_crash_loop.py",
     "tests/e2e/test_tracing.py",
-    "tests/integration/test_feeds.py",
-    "tests/integration/test_chaos.py",
-    "tests/integration/test_partition_counts.py",
     "tests/integration/test_scheduler.py",
     "tests/integration/test_job_life.py",
-    "tests/integration/test_prices_service.py",
+    "tests/integration/test_job_failures.py",
+    "tests/integration/test_news_fetch.py",
+    "tests/integration/test_feeds.py",
+    "tests/integration/test_chaos.py",
     "tests/integration/test_backpressure.py",
-    "tests/integration/test_bad_input.py",
-    "tests/integration/test_stream_watchdog.py",
+    "tests/integration/test_stream_recovery.py",
     "tests/integration/test_prices_worker.py",
     "tests/integration/test_news_service.py",
-    "tests/integration/test_news_fetch.py",
     "tests/integration/test_news_crawl.py",
-    "tests/integration/test_jobs_command.py",
-    "tests/integration/test_job_failures.py",
-    "tests/integration/test_stream_recovery.py",
+    "tests/integration/test_bad_input.py",
+    "tests/integration/test_prices_service.py",
+    "tests/integration/test_partition_counts.py",
+    "tests/integration/test_broker.py",
+    "tests/integration/test_jobs_storm.py",
+    "tests/integration/test_stream_watchdog.py",
 )
 #: A stack has sixteen processes and a replay that goes on. When nothing else is left to do, there may be two.
 _MOST_STACKS = 2
 
 
-def _unit_of(test: str) -> str:
+def unit_of(test: str) -> str:
+    """The tests of one unit run one after the other in one worker. test: its id."""
     file = test.partition("::")[0]
-    if file in _EACH_BY_ITSELF:
+    if file in EACH_BY_ITSELF:
         return test
-    return _ON_ONE_STACK[0] if file in _ON_ONE_STACK else file
+    return ON_ONE_STACK[0] if file in ON_ONE_STACK else file
 
 
 def _is_stack(unit: str) -> bool:
@@ -66,7 +69,7 @@ class UnitScheduling(LoadScopeScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        return _unit_of(nodeid)
+        return unit_of(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         unit = self._next_unit(node)
@@ -87,7 +90,7 @@ class UnitScheduling(LoadScopeScheduling):
         return any(_is_stack(unit) and not all(tests.values()) for unit, tests in self.assigned_work[node].items())
 
 
-def longest_first(items: list[pytest.Item]) -> None:
-    """Sorts in place; the tests of one file stay in their order."""
-    place = {file: number for number, file in enumerate(_LONGEST)}
+def put_in_order(items: list[pytest.Item]) -> None:
+    """Sorts in place. The tests of one file stay in their order."""
+    place = {file: number for number, file in enumerate(ORDER)}
     items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,9 @@ class Workers:
 
 def kill(stack: Stack, name: str) -> None:
     """SIGKILL to a process of the stack, which the supervisor starts again."""
-    processes = json.loads(signalbox(stack.env, "status", "--json").stdout)["processes"]
+    processes = json.loads((stack.home / "run" / "state.json").read_text())["processes"]
     pid = next(each["pid"] for each in processes if each["name"] == name)
-    # None while it is being started again after the kill before.
+    # None, or one that has ended, while it is being started again after the kill before.
     if pid is not None:
-        psutil.Process(pid).send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).send_signal(signal.SIGKILL)

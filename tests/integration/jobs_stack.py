@@ -80,6 +80,9 @@ def jobs_stack(home: Path, kinds_module: str) -> Iterator[JobsStack]:
         try:
             service.wait_ready()
             yield stack
+        except BaseException:
+            print(*(line for line in stack.service.log.splitlines() if '"level": "error"' in line), sep="\n")
+            raise
         finally:
             for process in (*stack.workers, stack.service):
                 process.end()

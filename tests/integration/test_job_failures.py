@@ -157,6 +157,8 @@ async def test_a_store_that_is_away_is_said_within_a_moment(server: EmbeddedValk
     assert (await queue.get(job.id)).state is JobState.WAITING
 
 
+# Says that no attempt was lost, and workers here are lost after two silent seconds.
+@pytest.mark.alone
 async def test_a_store_that_is_killed_in_the_middle_loses_nothing(server: EmbeddedValkey, start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:
     log = tmp_path / "jobs.log"
     worker = start()
@@ -180,6 +182,8 @@ async def test_a_store_that_is_killed_in_the_middle_loses_nothing(server: Embedd
     worker.wait_ready()
 
 
+# Says that no attempt was lost, and workers here are lost after two silent seconds.
+@pytest.mark.alone
 async def test_a_store_that_stands_still_is_away_and_loses_nothing(server: EmbeddedValkey, start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:
     log = tmp_path / "jobs.log"
     for worker in [start(), start()]:
