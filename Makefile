@@ -14,8 +14,11 @@ SIGNALBOX := $(PYTHON) -m deploy.local.cli
 # otherwise every process of the stack compiles the same modules at its first start.
 SYNC = UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 $(UV) sync --frozen --python "$$(.tools/bin/python -c 'import sys; print(sys._base_executable)')"
 
-# Tests with servers wait for half of their time: three workers for two cores, at most eight, as each has servers of its own.
-TEST_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n > 5 ? 8 : (3 * n + 1) / 2 )))
+# Tests with servers wait for half of their time: three workers for two cores, at most eight, as each has servers of its own. A whole stack
+# has sixteen processes and a replay that goes on, which keep half a core busy: one for each core, at most four.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+TEST_WORKERS ?= $(shell echo $$(( $(CORES) > 5 ? 8 : (3 * $(CORES) + 1) / 2 )))
+STACK_WORKERS ?= $(shell echo $$(( $(CORES) > 4 ? 4 : $(CORES) )))
 # Tests start some hundred processes, each of which would compile our modules again.
 test test-data: export PYTHONDONTWRITEBYTECODE :=
 
@@ -83,7 +86,8 @@ ifdef ARGS
 	$(PYTHON) -m pytest -m 'not data' tests/unit tests/conformance tests/integration tests/e2e $(ARGS)
 else
 	$(PYTHON) -m pytest -n auto --dist loadfile -m 'not data' tests/unit tests/conformance
-	$(PYTHON) -m pytest -n $(TEST_WORKERS) --dist loadfile -m 'not data and not alone' tests/integration tests/e2e
+	$(PYTHON) -m pytest -n $(TEST_WORKERS) --dist loadfile -m 'not data and not alone' tests/integration
+	$(PYTHON) -m pytest -n $(STACK_WORKERS) --dist loadfile -m 'not data and not alone' tests/e2e
 	$(PYTHON) -m pytest -m 'alone and not data' tests/integration tests/e2e
 endif
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
-from xdist.workermanage import WorkerController
 
 #: These use one stack, which is started once for all of them: one worker runs them all.
 ON_ONE_STACK = ("tests/e2e/test_page.py", "tests/e2e/test_work.py", "tests/e2e/test_docs_clients.py", "tests/e2e/test_daily_report.py")
@@ -18,7 +17,7 @@ EACH_BY_ITSELF = (
     "tests/integration/test_stream_recovery.py",
 )
 #: The first ones are begun first. One that keeps a worker busy for a minute or more must not be begun last, as it would run alone at the end;
-#: and those that wait for most of their time go beside the browser, which needs a core, before those that reckon.
+#: and those that reckon go beside others that wait for most of their time.
 ORDER = (
     *ON_ONE_STACK,
     "tests/e2e/test_make_run.py",
@@ -44,8 +43,6 @@ ORDER = (
     "tests/integration/test_jobs_storm.py",
     "tests/integration/test_stream_watchdog.py",
 )
-#: A stack has sixteen processes and a replay that goes on. When nothing else is left to do, there may be two.
-_MOST_STACKS = 2
 
 
 def unit_of(test: str) -> str:
@@ -56,12 +53,8 @@ def unit_of(test: str) -> str:
     return ON_ONE_STACK[0] if file in ON_ONE_STACK else file
 
 
-def _is_stack(unit: str) -> bool:
-    return unit.startswith("tests/e2e/")
-
-
 class UnitScheduling(LoadScopeScheduling):
-    """As `--dist loadfile`, but for the files named above, and with one whole stack at a time."""
+    """As `--dist loadfile`, but for the files named above."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
@@ -70,24 +63,6 @@ class UnitScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
-
-    def _assign_work_unit(self, node: WorkerController) -> None:
-        unit = self._next_unit(node)
-        if unit is None:
-            # It does what it has and ends.
-            node.shutdown()
-            return
-        self.workqueue.move_to_end(unit, last=False)
-        super()._assign_work_unit(node)
-
-    def _next_unit(self, node: WorkerController) -> str | None:
-        first: str = next(iter(self.workqueue))
-        stacks = sum(self._has_stack(other) for other in self.assigned_work if other is not node)
-        others = (unit for unit in self.workqueue if not _is_stack(unit))
-        return first if stacks == 0 else next(others, first if stacks < _MOST_STACKS else None)
-
-    def _has_stack(self, node: WorkerController) -> bool:
-        return any(_is_stack(unit) and not all(tests.values()) for unit, tests in self.assigned_work[node].items())
 
 
 def put_in_order(items: list[pytest.Item]) -> None:

@@ -132,9 +132,9 @@ class Workers:
 
 def kill(stack: Stack, name: str) -> None:
     """SIGKILL to a process of the stack, which the supervisor starts again."""
-    processes = json.loads((stack.home / "run" / "state.json").read_text())["processes"]
+    processes = json.loads(signalbox(stack.env, "status", "--json").stdout)["processes"]
     pid = next(each["pid"] for each in processes if each["name"] == name)
-    # None, or one that has ended, while it is being started again after the kill before.
+    # None while it is being started again after the kill before.
     if pid is not None:
         with suppress(psutil.NoSuchProcess):
             psutil.Process(pid).send_signal(signal.SIGKILL)
