@@ -29,7 +29,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     shutil.copy(DEFAULT_FEEDS_FILE, feeds)
     # The feeds name recorded files beside them.
     shutil.copytree(DEFAULT_FEEDS_FILE.parent / "recorded", tmp_path / "recorded")
-    env = stack_environment(tmp_path / "home", prepared=True, SIGNALBOX_NEWS_FEEDS=str(feeds))
+    env = stack_environment(tmp_path / "home", prepared=True, SIGNALBOX_FEEDS="synthetic", SIGNALBOX_NEWS_FEEDS=str(feeds))
     started = signalbox(env, "up")
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"

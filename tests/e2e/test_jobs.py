@@ -31,9 +31,9 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def storm_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own, as much of it is killed; it knows the storm's kind of job."""
+    """A stack of its own, as much of it is killed; it knows the storm's kind of job. Nothing here is about prices: one symbol will do."""
     home = tmp_path_factory.mktemp("storm-home")
-    env = stack_environment(home, prepared=True, SIGNALBOX_JOB_KINDS_MODULE="tests.chaos.job_kinds")
+    env = stack_environment(home, prepared=True, SIGNALBOX_FEEDS="synthetic", SIGNALBOX_JOB_KINDS_MODULE="tests.chaos.job_kinds")
     started = signalbox(env, "up")
     try:
         assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"
