@@ -25,6 +25,8 @@ _TAIL_RECORDS = 200
 
 _HISTORY = (BARS.name, INDICATORS.name, SIGNALS.name)
 _LIVE = (LIVE_BARS.name, TICKS.name)
+#: Ticks come all the time, and what is final for all symbols within some milliseconds.
+_GATHER_MS = 10
 #: Between two looks at what was read: the partitions' records come together, and a thread that wakes for each of them takes the loop's time.
 _LIVE_PAUSE_S = 0.002
 #: The same while nobody wants ticks.
@@ -52,7 +54,7 @@ class Source:
         self._on_failure = on_failure
         self._clock = clock
         self._handover = Handover(asyncio.get_running_loop(), take)
-        self._history = TopicReader(bootstrap, _HISTORY, self._on_records, on_failure=on_failure)
+        self._history = TopicReader(bootstrap, _HISTORY, self._on_records, on_failure=on_failure, gather_ms=_GATHER_MS)
         self._live: tuple[TopicReader, ...] = ()
         self._stopping = threading.Event()
         self._loaded = False
@@ -65,7 +67,7 @@ class Source:
         await self._taken_over()
         # Only now: a forming bar is told from a final one by what is final.
         forming = TopicReader(self._bootstrap, (LIVE_BARS.name, *EVENTS), self._on_live, start=start, on_failure=self._on_failure)
-        ticks = TopicReader(self._bootstrap, (TICKS.name,), self._on_ticks, start=start, on_failure=self._on_failure)
+        ticks = TopicReader(self._bootstrap, (TICKS.name,), self._on_ticks, start=start, on_failure=self._on_failure, gather_ms=_GATHER_MS)
         self._live = (forming, ticks)
         for reader in self._live:
             reader.start()

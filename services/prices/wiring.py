@@ -22,6 +22,9 @@ from services.runtime.topics import BARS, SNAPSHOTS, TICKS
 
 _log = get_logger("prices")
 
+#: How much later a price or a bar may be known, for the sake of few fetches: all symbols' bars of a second are final within some milliseconds.
+_GATHER_MS = 20
+
 
 async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     """Runs the service until the process is told to stop."""
@@ -45,7 +48,7 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
 
 def _read_views(lifecycle: Lifecycle, settings: PricesSettings, bars: BarStore, prices: PriceView) -> None:
     for topic, feed in ((BARS, BarFeed(bars)), (SNAPSHOTS, SnapshotFeed(prices))):
-        reader = TopicReader(settings.kafka_bootstrap_servers, [topic.name], feed, on_failure=lifecycle.fail)
+        reader = TopicReader(settings.kafka_bootstrap_servers, [topic.name], feed, on_failure=lifecycle.fail, gather_ms=_GATHER_MS)
         lifecycle.ops.add_ready_check(topic.name, reader.check_ready)
         lifecycle.ops.add_live_check(topic.name, reader.check_alive)
         lifecycle.on_stop(partial(asyncio.to_thread, reader.stop))

@@ -26,6 +26,11 @@ _METADATA_TIMEOUT_S = 2.0
 _BOUNDS_ATTEMPTS = 40
 _BOUNDS_PAUSE_S = 0.25
 
+#: A fetch ends with its first record, or after this time.
+_AT_ONCE = {"fetch.wait.max.ms": 100}
+#: More than comes while a fetch gathers.
+_GATHER_BYTES = 1 << 20
+
 #: A broker that was restarted is found again within a second; librdkafka's own waits grow to 10 s.
 _RECONNECT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 1_000}
 
@@ -167,6 +172,8 @@ class TopicReader:
     on_records: called in that thread with each batch of records, in order within a partition. If it raises, the reader ends and `failure` says why.
     start: offset to begin at, by (topic, partition), as `tail_start` gives it; partitions not named begin with their first record.
     on_failure: called in the thread with the error that ended the reader; for instance `lifecycle.fail`.
+    gather_ms: how long a fetch waits for more records, in all partitions; None = it ends with the first. Records that come thick and fast cost the broker
+    and the reader less then, for so much later.
     """
 
     def __init__(
@@ -178,6 +185,7 @@ class TopicReader:
         start: Mapping[Place, int] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
         batch: int = 500,
+        gather_ms: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._topics = tuple(topics)
@@ -187,7 +195,7 @@ class TopicReader:
         self._start = dict(start or {})
         self._batch = batch
         self._clock = clock or SystemClock()
-        self._consumer = Consumer(_reader_config(bootstrap))
+        self._consumer = Consumer(_reader_config(bootstrap, gather_ms))
         self._ends: dict[Place, int] = {}
         self._positions: dict[Place, int] = {}
         self._stop = threading.Event()
@@ -298,7 +306,7 @@ class TopicReader:
             self.caught_up.set()
 
 
-def _reader_config(bootstrap: str) -> dict[str, object]:
+def _reader_config(bootstrap: str, gather_ms: int | None = None) -> dict[str, object]:
     return {
         "bootstrap.servers": bootstrap,
         # Named because librdkafka wants one; nothing is committed and no group is joined.
@@ -307,11 +315,9 @@ def _reader_config(bootstrap: str) -> dict[str, object]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
-        # Fetched is what was taken over, and no further: a reader that looks rarely makes few requests, each of them for all that came meanwhile.
-        "queued.min.messages": 1,
-        # How long what was taken over goes unnoticed; the default is a second.
-        "fetch.queue.backoff.ms": 5,
-        "fetch.wait.max.ms": 100,
+        # The default of 1000 costs a second whenever the reader is faster than the broker.
+        "fetch.queue.backoff.ms": 10,
+        **(_AT_ONCE if gather_ms is None else {"fetch.wait.max.ms": gather_ms, "fetch.min.bytes": _GATHER_BYTES}),
         "queued.max.messages.kbytes": 32 << 10,
         "fetch.message.max.bytes": _MAX_RECORD_BYTES,
         **_RECONNECT,

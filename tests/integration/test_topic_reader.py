@@ -31,11 +31,12 @@ def fill(bootstrap: str, topic: str, count: int, first: int = 0) -> None:
     assert producer.flush(20) == 0
 
 
-async def test_everything_from_the_beginning_then_what_comes(kafka: str) -> None:
+@pytest.mark.parametrize("gather_ms", [None, 20])
+async def test_everything_from_the_beginning_then_what_comes(kafka: str, gather_ms: int | None) -> None:
     topic = new_topic(kafka)
     fill(kafka, topic, 1000)
     records: list[Record] = []
-    reader = TopicReader(kafka, [topic], records.extend)
+    reader = TopicReader(kafka, [topic], records.extend, gather_ms=gather_ms)
     assert reader.check_ready() == "reader does not run"
     reader.start()
     await reader.wait_caught_up()
