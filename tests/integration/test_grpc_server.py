@@ -32,6 +32,7 @@ class Echo:
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.begun = asyncio.Event()
+        self.waits = asyncio.Event()
 
     async def single(self, request: bytes, context: Context) -> bytes:
         self.begun.set()
@@ -48,6 +49,7 @@ class Echo:
         return request
 
     async def _for_ever(self) -> None:
+        self.waits.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -174,6 +176,8 @@ async def test_cancelling_reaches_the_handler(client: Any, echo: Echo) -> None:
 async def test_leaving_a_stream_reaches_the_handler(client: Any, echo: Echo) -> None:
     call = client.unary_stream(f"/{SERVICE}/Stream")(b"slow")
     assert await call.read() == b"0"
+    # Before that, it is the sending of a further message that is cancelled, outside of the handler.
+    await asyncio.wait_for(echo.waits.wait(), 5)
     call.cancel()
     await asyncio.wait_for(echo.cancelled.wait(), 5)
 
