@@ -76,8 +76,6 @@ def _restart(chain: WholeChain, name: str) -> None:
     chain.start(name)
 
 
-# Says how far a worker's memory grows, which is more when others take its core.
-@pytest.mark.alone
 async def test_a_burst_beyond_what_the_worker_can_do_is_seen_and_worked_off(chain: WholeChain) -> None:
     chain.start("prices-worker")
     worker = chain.processes["prices-worker"]
