@@ -56,8 +56,6 @@ STATE_VERSION = 2
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
-#: A pool of which less than a fourth is used is not copied whole.
-_SPARSE = 4
 #: Sources in memory from which on it is worth looking for those of which nothing is left.
 _SOURCES = 64
 
@@ -211,14 +209,9 @@ class BarEngine:
             "sources": state.sources[: len(self._sources)].copy(),
         }
         meta = {"instruments": list(self._instruments), "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
-        pool = state.pending
-        if self.pending_rows * _SPARSE < len(pool):
-            arrays["pending"] = rows_of(pending_slots(count, state), pool)
-        else:
-            # As they lie: finding those that are used takes several times as long, and can wait.
-            pool = pool.copy()
-        nbytes = sum(array.nbytes for array in arrays.values()) + self.pending_rows * PENDING.itemsize
-        return Frozen(nbytes, partial(_packed, arrays, state._replace(symbols=arrays["symbols"], pending=pool), meta))
+        # Not the whole pool, though that would be copied in half the time: states wait here until the broker has the outputs before them.
+        arrays["pending"] = rows_of(pending_slots(count, state), state.pending)
+        return Frozen(sum(array.nbytes for array in arrays.values()), partial(_packed, arrays, meta))
 
     def snapshot(self) -> bytes:
         """The bytes of `freeze`."""
@@ -386,9 +379,7 @@ def warm_up() -> None:
     engine.restore(engine.snapshot())
 
 
-def _packed(arrays: dict[str, Records], state: State, meta: object) -> bytes:
-    if "pending" not in arrays:
-        arrays = arrays | {"pending": rows_of(pending_slots(len(state.symbols), state), state.pending)}
+def _packed(arrays: dict[str, Records], meta: object) -> bytes:
     return pack_state({name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}, meta)
 
 

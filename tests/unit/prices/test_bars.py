@@ -285,7 +285,6 @@ def test_digits_that_contradict_are_a_bad_record_and_change_nothing() -> None:
 
 @pytest.mark.parametrize("pending", [1, 3_000])
 def test_a_frozen_state_is_of_its_moment_whatever_comes_after(pending: int) -> None:
-    """Few pending rows are taken out of their pool, many are copied with it: neither is touched by what follows."""
     engine = new_engine()
     engine.process(batch("live:x", [("AA.XCME", number, 100 + number % 7, 5, number + 1) for number in range(pending)]))
     frozen, at_once = engine.freeze(), engine.snapshot()
