@@ -380,7 +380,9 @@ def warm_up() -> None:
 
 
 def _packed(arrays: dict[str, Records], meta: object) -> bytes:
-    return pack_state({name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}, meta)
+    plain = {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
+    arrays.clear()
+    return pack_state(plain, meta)
 
 
 def _empty_state() -> State:

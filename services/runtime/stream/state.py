@@ -29,7 +29,7 @@ class Frozen(NamedTuple):
     nbytes: int
     """About as many bytes as `pack` makes."""
     pack: Callable[[], bytes]
-    """Makes the bytes, in any thread."""
+    """Makes the bytes, in any thread. To be called once: it lets go of what it was made from."""
 
 
 class State(NamedTuple):
@@ -50,10 +50,11 @@ def pack_state(arrays: Mapping[str, NDArray[Any]], meta: object = None) -> bytes
         header = json.dumps({"arrays": fields, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise StateError(f"meta: expected JSON-able values: {error}") from error
-    parts = [_MAGIC, struct.pack("<I", len(header)), header, _padding(len(_MAGIC) + 4 + len(header))]
+    parts: list[bytes | memoryview] = [_MAGIC, struct.pack("<I", len(header)), header, _padding(len(_MAGIC) + 4 + len(header))]
     for array in plain.values():
-        data = array.tobytes()
-        parts += (data, _padding(len(data)))
+        # The memory itself: a copy of each array is a copy of the state.
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        parts += (data, _padding(data.nbytes))
     return b"".join(parts)
 
 
