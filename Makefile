@@ -85,10 +85,13 @@ test: .venv/.synced-dev protos ## All tests that need only installed packages (A
 ifdef ARGS
 	$(PYTHON) -m pytest -m 'not data' tests/unit tests/conformance tests/integration tests/e2e $(ARGS)
 else
-	$(PYTHON) -m pytest -n auto --dist loadfile -m 'not data' tests/unit tests/conformance
-	$(PYTHON) -m pytest -n $(TEST_WORKERS) --dist loadfile -m 'not data and not alone' tests/integration
-	$(PYTHON) -m pytest -n $(STACK_WORKERS) --dist loadfile -m 'not data and not alone' tests/e2e
-	$(PYTHON) -m pytest -m 'alone and not data' tests/integration tests/e2e
+	@# Each part is run, whatever became of those before it.
+	failed=0; \
+	$(PYTHON) -m pytest -n auto --dist loadfile -m 'not data' tests/unit tests/conformance || failed=1; \
+	$(PYTHON) -m pytest -n $(TEST_WORKERS) --dist loadfile -m 'not data and not alone' tests/integration || failed=1; \
+	$(PYTHON) -m pytest -n $(STACK_WORKERS) --dist loadfile -m 'not data and not alone' tests/e2e || failed=1; \
+	$(PYTHON) -m pytest -m 'alone and not data' tests/integration tests/e2e || failed=1; \
+	exit $$failed
 endif
 
 .PHONY: test-data
