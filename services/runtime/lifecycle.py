@@ -22,8 +22,6 @@ DRAIN_SECONDS = 10.0
 _MAIN_SECONDS = 4.0
 #: After this much more the process ends itself: some thread or callback hangs.
 _WATCHDOG_EXTRA_SECONDS = 1.0
-#: What is left after the drain may take this long: tasks that ignore their cancellation, for which the loop would wait, and threads.
-_LEFT_OVER_SECONDS = 2.0
 
 _log = get_logger("lifecycle")
 
@@ -120,12 +118,11 @@ async def _run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycl
     _log.info("starting", pid=os.getpid())
     crashed = await _run_main(lifecycle, main)
     # Never called off: the loop's own end, after this function, waits for every task, and one of them may ignore its cancellation.
-    _start_watchdog(process, DRAIN_SECONDS - _MAIN_SECONDS + _WATCHDOG_EXTRA_SECONDS)
+    _start_watchdog(process)
     drained = await _drain(lifecycle)
     ops.stop()
     code = 0 if drained and not crashed and lifecycle.failure is None else 1
     _log.info("stopped", exit_code=code)
-    _start_watchdog(process, _LEFT_OVER_SECONDS)
     return code
 
 
@@ -177,12 +174,12 @@ def _on_signal(lifecycle: Lifecycle, signum: signal.Signals) -> None:
     lifecycle.stop()
 
 
-def _start_watchdog(process: str, seconds: float) -> None:
+def _start_watchdog(process: str) -> None:
     def give_up() -> None:
         sys.stderr.write(f"{process}: the drain hangs, ending the process\n")
         sys.stderr.flush()
         os._exit(1)
 
-    timer = threading.Timer(seconds, give_up)
+    timer = threading.Timer(DRAIN_SECONDS - _MAIN_SECONDS + _WATCHDOG_EXTRA_SECONDS, give_up)
     timer.daemon = True
     timer.start()

@@ -166,29 +166,6 @@ async def main(lifecycle):
     assert child.end() == 1
 
 
-async def test_a_task_that_ignores_its_cancellation_is_not_waited_for(children: list[Child], tmp_path: Path) -> None:
-    main = """
-module.DRAIN_SECONDS, module._LEFT_OVER_SECONDS = 60, 0.2
-
-async def stubborn():
-    while True:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            say("cancelled")
-
-async def main(lifecycle):
-    lifecycle.left = asyncio.create_task(stubborn())
-    await asyncio.sleep(0)
-    say("running")
-    await lifecycle.stopping.wait()
-"""
-    children.append(child := Child(tmp_path, main))
-    await child.said("running")
-    assert child.end() == 1
-    assert child.out() == ["running", "cancelled"]
-
-
 async def test_a_callback_that_fails_does_not_keep_the_others_from_stopping(children: list[Child], tmp_path: Path) -> None:
     main = """
 async def main(lifecycle):
