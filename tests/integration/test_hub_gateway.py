@@ -202,8 +202,9 @@ async def test_a_frame_that_is_too_big_ends_only_its_connection(gateway: Gateway
 
 
 async def test_grpc_stream_speaks_of_the_same(gateway: Gateway, feed: Feed, symbol: str) -> None:
+    known = gateway.metric("signalbox_hub_series")
     feed.bars(symbol, range(5))
-    await eventually(lambda: gateway.metric("signalbox_hub_series") >= 1)
+    await eventually(lambda: gateway.metric("signalbox_hub_series") > known)
     selection = edge.Selection(channel=edge.CHANNEL_BARS, symbols=[symbol], interval=market_pb2.INTERVAL_1M)
     request = edge.SubscribeRequest(id="g", subscribe=edge.SubscribeAction(selections=[selection], history=3))
     bad = edge.SubscribeRequest(id="b", subscribe=edge.SubscribeAction(selections=[edge.Selection(channel=edge.CHANNEL_BARS, symbols=["x"])]))
