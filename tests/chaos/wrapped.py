@@ -61,6 +61,23 @@ def _stop_fetching_once(path: Path) -> None:
     CheckpointedConsumer._wait_next_records = wrapped  # type: ignore[method-assign]
 
 
+def lose_first_fetch() -> None:
+    """What Faust does in some of its states: what was fetched reaches nobody, and the next fetch begins behind it."""
+    from services.runtime.stream.app import CheckpointedConsumer
+
+    fetch = CheckpointedConsumer._wait_next_records
+    lost = False
+
+    async def wrapped(self: CheckpointedConsumer, timeout: float) -> Any:
+        nonlocal lost
+        records, active = await fetch(self, timeout)
+        if records and not lost:
+            lost, records = True, {}
+        return records, active
+
+    CheckpointedConsumer._wait_next_records = wrapped  # type: ignore[method-assign]
+
+
 def _block_processing_while(path: Path) -> None:
     from services.runtime.stream.pipeline import PartitionPipeline
 

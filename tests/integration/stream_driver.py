@@ -149,7 +149,12 @@ class Bench:
         """Waits for the output of every record, compares with the oracle, and returns how many came more than once."""
         expected = self.expected()
         total = sum(len(outputs) for outputs in expected.values())
-        wait_until(lambda: self.output_count() >= total and self._distinct() >= total, f"{total} distinct outputs")
+        try:
+            wait_until(lambda: self.output_count() >= total and self._distinct() >= total, f"{total} distinct outputs")
+        except AssertionError:
+            there = {partition: len(dict(outputs)) for partition, outputs in self.outputs().items()}
+            print(f"expected { ({partition: len(outputs) for partition, outputs in expected.items()}) }, found {there}, ends {self.output_count()}")
+            raise
         found = self.outputs()
         for partition, outputs in expected.items():
             assert dict(found[partition]) == outputs

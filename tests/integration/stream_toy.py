@@ -19,7 +19,7 @@ from services.runtime.stream.settings import StreamWorkerSettings
 from services.runtime.stream.state import Frozen, pack_state, unpack_state
 from services.runtime.stream.worker import run_worker
 from services.runtime.topics import Layout, Topic
-from tests.chaos.wrapped import kill_in_checkpoint
+from tests.chaos.wrapped import kill_in_checkpoint, lose_first_fetch
 
 KEYS = 16
 #: A state of several chunks.
@@ -87,6 +87,8 @@ class RunningSums:
 def main(prefix: str) -> None:
     """The worker of the topics that begin with `prefix`."""
     kill_in_checkpoint(os.environ.get("CHAOS_KILL", ""))
+    if os.environ.get("CHAOS_LOSE"):
+        lose_first_fetch()
     source, out, checkpoints = topics(prefix)
     settings = load_settings(ToySettings)
 

@@ -115,6 +115,15 @@ def test_drain_leaves_nothing_to_repeat(new_bench: NewBench) -> None:
     assert bench.wait_complete() == 0
 
 
+def test_what_faust_loses_is_read_again(new_bench: NewBench) -> None:
+    bench = new_bench()
+    bench.send(500)
+    worker = bench.start(0, free_ports(1)[0], CHAOS_LOSE="1")
+    assert bench.wait_complete() == 0
+    assert worker.metric("signalbox_stream_read_again_total") >= 1
+    assert "reading again" in worker.log
+
+
 def test_corrupt_manifest_is_passed_over(new_bench: NewBench) -> None:
     bench = new_bench()
     _work_and_stop(bench)

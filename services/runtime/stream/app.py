@@ -190,6 +190,10 @@ class StreamApp:
         self.faust.finalize()
         await self.faust.start()
 
+    async def read_again(self) -> None:
+        """Fetch anew from the reader's positions; what was fetched already may come twice."""
+        await self.faust.consumer.perform_seek()
+
     async def commit(self) -> None:
         """Commit what was acknowledged."""
         await self.faust.consumer.commit()

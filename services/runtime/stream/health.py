@@ -19,6 +19,9 @@ _log = get_logger("stream")
 _ANSWER_SECONDS = 5.0
 #: Seconds, beyond those of a stall, that the group may take to give the partitions out: it waits 10 s for each member.
 _REBALANCE_SECONDS = 30.0
+#: Seconds without progress while there is input, after which the records are read again. Faust passes over messages in some of its states without a word; what it
+#: lost is there on a second reading, and what it did not lose is passed over by us.
+_READ_AGAIN_SECONDS = 5.0
 
 
 class WorkerHealth:
@@ -29,6 +32,7 @@ class WorkerHealth:
         self._offsets = offsets
         self._stall_seconds = stall_seconds
         self._stalls = StallDetector(stall_seconds)
+        self._pauses = StallDetector(_READ_AGAIN_SECONDS)
         self._stalled: str | None = None
         self._turned_ns = clock.monotonic_ns()
         self._not_ready: str | None = "no partitions were assigned yet"
@@ -52,18 +56,29 @@ class WorkerHealth:
         """The process is about to end."""
         self._not_ready = reason
 
-    async def watch(self, pipelines: Mapping[int, PartitionPipeline]) -> None:
-        """Compares positions with the ends of the partitions. A broker that does not answer is no fault of this process, and gives no verdict."""
+    async def watch(self, pipelines: Mapping[int, PartitionPipeline]) -> str | None:
+        """Compares positions with the ends of the partitions. A broker that does not answer is no fault of this process, and gives no verdict.
+
+        Returns why the records should be read again from the positions, or None; the time to the next such answer begins anew.
+        """
         try:
             extents = await asyncio.to_thread(self._offsets.extents, sorted(pipelines), _ANSWER_SECONDS)
         except KafkaException as error:
             _log.warning("the ends of the partitions are not known", error=str(error))
-            return
+            return None
         for partition, pipeline in pipelines.items():
             pipeline.report(extents.get(partition))
         positions = {partition: pipeline.position for partition, pipeline in pipelines.items()}
         ends = {partition: extent.end for partition, extent in extents.items()}
-        self._stalled = self._stalls.observe(self._clock.monotonic_ns(), positions, ends)
+        now = self._clock.monotonic_ns()
+        stalled = self._stalls.observe(now, positions, ends)
+        if stalled is not None and self._stalled is None:
+            _log.error("stalled; this process is not alive any more", reason=stalled)
+        self._stalled = stalled
+        pause = self._pauses.observe(now, positions, ends)
+        if pause is not None:
+            self._pauses = StallDetector(_READ_AGAIN_SECONDS)
+        return pause
 
     def check_ready(self) -> str | None:
         """Ready when the group has decided and all partitions are restored, also when there are none for us."""

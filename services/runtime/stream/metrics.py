@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter("signalbox_stream_records_total", "Input records processed, by topic and partition.", ["topic", "partition"])
 SKIPPED = Counter("signalbox_stream_skipped_total", "Input records that had been processed before and came again, by topic.", ["topic"])
+READ_AGAIN = Counter(
+    "signalbox_stream_read_again_total", "Times that the records were fetched anew because a partition with input made no progress, by topic.", ["topic"]
+)
 OUTPUTS = Counter("signalbox_stream_outputs_total", "Records handed to the broker, by topic. `checkpoint` records are not among them.", ["topic"])
 BAD_RECORDS = Counter("signalbox_stream_bad_records_total", "Input records that went to the dead letters, by topic.", ["topic"])
 WAITS = Counter("signalbox_stream_waits_total", "Times that reading waited because the broker was behind with outputs or checkpoints.")

@@ -122,7 +122,7 @@ class StreamWorker:
             ("poll", _POLL_SECONDS, self._tick),
             ("live", self._settings.live_interval_ms / 1000 / _LIVE_LOOKS, self._live),
             ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
-            ("watch", _WATCH_SECONDS, lambda: self.health.watch(self._pipelines)),
+            ("watch", _WATCH_SECONDS, self._watch),
         ]
 
     async def _repeat(self, seconds: float, step: Callable[[], Any]) -> None:
@@ -277,6 +277,14 @@ class StreamWorker:
         self._outputs.poll()
         if (reason := self._app.crashed) is not None:
             raise ConsumerCrashed(f"the consumer ended by itself: {reason!r}") from reason
+
+    async def _watch(self) -> None:
+        pause = await self.health.watch(self._pipelines)
+        if pause is None or self._draining or any(map(self._is_full, self._pipelines.values())):
+            return
+        _log.warning("reading again from the positions", reason=pause)
+        metrics.READ_AGAIN.labels(self._topic).inc()
+        await self._app.read_again()
 
     def _live(self) -> None:
         begin = self._clock.monotonic_ns()

@@ -36,10 +36,13 @@ class Fixture:
         self.pipeline = Pipeline()
         self.health = WorkerHealth(self.clock, cast(TopicOffsets, self.offsets), stall_seconds=30)
 
-    async def later(self, seconds: float) -> str | None:
+    async def read_again(self, seconds: float) -> str | None:
         self.clock.advance(seconds)
         self.health.turned()
-        await self.health.watch({0: cast(PartitionPipeline, self.pipeline)})
+        return await self.health.watch({0: cast(PartitionPipeline, self.pipeline)})
+
+    async def later(self, seconds: float) -> str | None:
+        await self.read_again(seconds)
         return self.health.check_alive()
 
 
@@ -60,6 +63,16 @@ async def test_a_stall_is_found() -> None:
     assert await one.later(5) == "no progress for 35 s in 1 partitions, such as 0: at 10 of 100"
     one.pipeline.position = 11
     assert await one.later(5) is None
+
+
+async def test_records_are_read_again_before_it_counts_as_a_stall() -> None:
+    one = Fixture()
+    one.health.restored()
+    seen = [await one.read_again(seconds) for seconds in (1, 4, 2, 1, 4, 2)]
+    assert [reason is not None for reason in seen] == [False, False, True, False, False, True]
+    assert one.health.check_alive() is None
+    one.pipeline.position = one.offsets.end or 0
+    assert await one.read_again(100) is None
 
 
 async def test_a_broker_that_does_not_answer_is_no_stall() -> None:
