@@ -19,8 +19,8 @@ _log = get_logger("stream")
 _ANSWER_SECONDS = 5.0
 #: Seconds, beyond those of a stall, that the group may take to give the partitions out: it waits 10 s for each member.
 _REBALANCE_SECONDS = 30.0
-#: Seconds without progress while there is input, after which the records are read again. Faust passes over messages in some of its states without a word; what it
-#: lost is there on a second reading, and what it did not lose is passed over by us.
+#: Seconds without progress while there is input, after which the records are read again. Faust passes over messages in some of its states without a
+#: word; what it lost comes on a second reading, and what it did not lose is passed over by us.
 _READ_AGAIN_SECONDS = 5.0
 
 
