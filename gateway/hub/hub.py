@@ -132,9 +132,9 @@ class Hub:
         """Open time of the newest final bar, UTC nanoseconds; -1 for none."""
         return newest(self._series.get(SeriesKey(Channel.BARS, symbol, interval)))
 
-    def soon(self, step: Callable[[], None]) -> None:
-        """Call a function in a later turn of the loop."""
-        self._schedule(0.0, step)
+    def later(self, seconds: float, step: Callable[[], None]) -> None:
+        """Call a function after that time, in a later turn of the loop."""
+        self._schedule(seconds, step)
 
     # -- clients
 

@@ -36,7 +36,7 @@ class Intake:
         self._clock = clock
         self._rows, self._ticks = rows, ticks
         self._row_counts = {channel: ROWS.labels(channel.key) for channel in Channel}
-        self._unwanted = UnwantedTicks(self._add_unwanted, hub.soon, clock)
+        self._unwanted = UnwantedTicks(self._add_unwanted, hub.later, clock)
         hub.prepare = self._prepare
         self.tick_rate = Rate(clock)
         """Ticks a second, all sources."""

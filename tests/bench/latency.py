@@ -3,7 +3,7 @@
 Ticks are sent on a schedule that waits for nobody (tests/bench/schedule.py). A forming bar carries the `ts_recv` of its last tick, which is
 the intended time, so each tick is found in the first bar of its symbol and minute with an equal or later one. The reference is the bare
 broker: the same batches, from the same sender, read by a plain consumer. BENCH_SECONDS: seconds of each rate, 15; the first 3 are not
-measured (symbols become known), but nothing may be lost in them either. BENCH_RATES: ticks a second, 10000,100000.
+measured, of the reference neither (connections are made, symbols become known), but nothing may be lost in them either. BENCH_RATES: ticks a second, 10000,100000.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run() -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="signalbox-bench-") as folder, running_stack(Path(folder)) as stack:
         ensure_topics(stack.bootstrap, PARTITIONS, [RAW])
         for number, rate in enumerate(RATES):
-            bare = _bare(stack, _schedule(rate, REFERENCE_S, 0))
+            bare = _bare(stack, _schedule(rate, REFERENCE_S + WARM_UP_S, 0))
             schedule = _schedule(rate, SECONDS + WARM_UP_S, (number + 1) * SYMBOLS)
             cpu = stack.cpu_seconds()
             live, final = uvloop.run(_client(stack, schedule))
@@ -235,6 +235,7 @@ def _bare(stack: Stack, schedule: Schedule) -> NDArray[np.float64]:
     command = arguments_of(schedule, stack.bootstrap, RAW.name, PARTITIONS, ends=False)
     sender = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     got: list[NDArray[np.float64]] = []
+    measured_ns = schedule.start_ns + int(WARM_UP_S * 1e9)
     left, deadline = schedule.count, time.monotonic() + LEAD_S + schedule.seconds + PATIENCE_S
     while left and time.monotonic() < deadline:
         message = consumer.poll(0.1)
@@ -244,7 +245,7 @@ def _bare(stack: Stack, schedule: Schedule) -> NDArray[np.float64]:
         # What is left of an earlier rate is not ours.
         if sent[0] >= schedule.start_ns:
             left -= len(sent)
-            got.append((at - sent) / 1e6)
+            got.append((at - sent[sent >= measured_ns]) / 1e6)
     consumer.close()
     if sender.wait() or left:
         raise RuntimeError(f"{left} of {schedule.count} ticks did not come back; sender: {sender.returncode}")

@@ -36,11 +36,9 @@ _BUFFERED_BUNDLES = 64
 _BUNDLE_BYTES = 256 << 10
 _BUNDLE_RECORDS = 32
 
-#: While records come all the time, a fetch waits this long for more of them, in all partitions: half the requests to the broker and half the messages.
-_GATHER_MS = 8
-#: Fetches that bring records within this time of each other are "all the time".
-_BUSY_NS = 20_000_000
-#: More than comes in that time.
+#: Fetches that bring records within this time of each other, beyond what they wait for more, are "all the time".
+_BUSY_NS = 12_000_000
+#: More than comes while a fetch waits.
 _GATHER_BYTES = 1 << 20
 #: A fetch while little comes: it ends with the first record.
 _AT_ONCE_BYTES, _AT_ONCE_MS = 1, 1_500
@@ -94,6 +92,8 @@ class CheckpointedConsumer(AiokafkaConsumer):
 
     #: Set by `build_app` on a subclass: the next offsets of the input topic's partitions.
     starts: Callable[[], Mapping[TP, int]]
+    #: Milliseconds that a fetch waits for more while records come all the time: fewer requests to the broker and fewer messages.
+    gather_ms = 8
     #: How many times the positions were set; tells a fetch that began before.
     seeks = 0
     #: When records came last, monotonic.
@@ -124,9 +124,9 @@ class CheckpointedConsumer(AiokafkaConsumer):
         busy = False
         if found:
             before, self.came_ns = self.came_ns, self.clock.monotonic_ns()
-            busy = self.came_ns - before < _BUSY_NS
+            busy = self.came_ns - before < self.gather_ms * 1_000_000 + _BUSY_NS
         fetcher = self._thread._ensure_consumer()._fetcher
-        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, _GATHER_MS) if busy else (_AT_ONCE_BYTES, _AT_ONCE_MS)
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (_GATHER_BYTES, self.gather_ms) if busy else (_AT_ONCE_BYTES, _AT_ONCE_MS)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: what Faust takes for a gap are the records of a bundle before its last. (Real gaps end the process.)"""
@@ -158,16 +158,17 @@ class StreamApp:
         self._topic = topic
         self._reader = reader
         self.faust = _new_app(settings)
-        self.faust.transport.Consumer = self._consumer_class()
+        self.faust.transport.Consumer = self._consumer_class(settings.gather_ms)
         self.faust.on_partitions_revoked.connect(self._on_revoked)
         self.faust.on_rebalance_complete.connect(self._on_rebalance_complete)
         source = self.faust.topic(topic, key_serializer="raw", value_serializer="raw", value_type=bytes, key_type=bytes)
         self.faust.agent(source, name=f"{settings.app}-{topic}")(self._read)
 
-    def _consumer_class(self) -> type[CheckpointedConsumer]:
+    def _consumer_class(self, gather_milliseconds: int) -> type[CheckpointedConsumer]:
         topic, positions = self._topic, self._reader.positions
 
         class Consumer(CheckpointedConsumer):
+            gather_ms = gather_milliseconds
             starts = staticmethod(lambda: {TP(topic, partition): offset for partition, offset in positions().items()})
 
         return Consumer

@@ -16,6 +16,7 @@ from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.pauses import shorten_pauses
+from services.runtime.quiet import until_quiet_ns
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
@@ -52,6 +53,8 @@ _LAST_CHECKPOINT_SECONDS = 3.0
 _LEAVE_SECONDS = 4.0
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _CHECKPOINT_SHARE = 0.1
+#: Milliseconds between checkpoints from which on they are written when there is time.
+_QUIET_FROM_MS = 1000
 #: Looks at whose turn it is to show what is not final, in the interval of one partition, while no records come.
 _LIVE_LOOKS = 4
 #: Milliseconds that a record has waited when the worker counts as behind.
@@ -299,7 +302,13 @@ class StreamWorker:
         """Partitions take turns, so that their snapshots do not hold up the loop one after the other."""
         now, interval = self._clock.monotonic_ns(), self._settings.checkpoint_interval_ms * 1_000_000
         for turn, pipeline in enumerate(self._pipelines.values(), start=1):
-            pipeline.checkpoint_due_ns = now + interval * turn // len(self._pipelines)
+            pipeline.checkpoint_due_ns = self._quiet(now + interval * turn // len(self._pipelines))
+
+    def _quiet(self, due_ns: int) -> int:
+        """That monotonic time, or when there is time after it; checkpoints at intervals below a second cannot wait for that."""
+        if self._settings.checkpoint_interval_ms < _QUIET_FROM_MS:
+            return due_ns
+        return due_ns + until_quiet_ns(due_ns + self._clock.now_ns() - self._clock.monotonic_ns())
 
     def _checkpoint_due(self) -> Any:
         now = self._clock.monotonic_ns()
@@ -313,7 +322,7 @@ class StreamWorker:
         begin = self._clock.monotonic_ns()
         size = await self._polled(asyncio.ensure_future(pipeline.checkpoint()))
         took = self._clock.monotonic_ns() - begin
-        pipeline.checkpoint_due_ns = begin + checkpoint_spacing_ns(took, self._settings.checkpoint_interval_ms * 1_000_000)
+        pipeline.checkpoint_due_ns = self._quiet(begin + checkpoint_spacing_ns(took, self._settings.checkpoint_interval_ms * 1_000_000))
         if size:
             metrics.CHECKPOINTS.labels(self._topic).inc()
             metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)

@@ -62,11 +62,16 @@ def test_a_bad_record_among_them_is_said(bad: bytes) -> None:
 class HandTurns:
     """A loop turned by hand, and blocks as they were added."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, began_ns: int = 500_000_000) -> None:
+        self.clock = ManualClock(began_ns)
         self.steps: list[Callable[[], None]] = []
+        self.waits: list[float] = []
         self.added: list[Block] = []
-        self.ticks = UnwantedTicks(self.add, self.steps.append, self.clock)
+        self.ticks = UnwantedTicks(self.add, self.later, self.clock)
+
+    def later(self, seconds: float, step: Callable[[], None]) -> None:
+        self.waits.append(seconds)
+        self.steps.append(step)
 
     def add(self, block: Block) -> None:
         self.added.append(block)
@@ -95,6 +100,25 @@ def test_they_wait_until_there_are_many_and_then_move_a_little_at_a_time() -> No
     # Parts of at most 500 rows, two in a turn.
     assert sorted(hand.numbers()) == sorted([*range(19_990), *range(10)])
     assert turns >= 20
+
+
+def test_they_move_when_the_bars_of_the_second_are_through() -> None:
+    hand = HandTurns(7_000_000_000)
+    hand.put(10, 2_000)
+    hand.clock.advance(0.1)
+    hand.put(10, 2_000, first=20_000)
+    assert (hand.waits, hand.added) == ([pytest.approx(0.3)], [])
+    hand.clock.advance(0.2)
+    hand.steps.pop(0)()
+    assert hand.waits[1:] == [0.0]
+    hand.steps.pop(0)()
+    assert hand.added
+
+
+def test_too_many_of_them_wait_for_nothing() -> None:
+    hand = HandTurns(7_000_000_000)
+    hand.put(10, 20_000)
+    assert hand.waits == [0.0]
 
 
 def test_whoever_asks_gets_all_of_them_in_order() -> None:

@@ -85,6 +85,11 @@ def test_a_fetch_waits_for_more_only_while_records_come_all_the_time() -> None:
     assert waits_after(30, found=True) == at_once
     assert waits_after(8, found=True) == gathering
     assert waits_after(21, found=True) == at_once
+    # Whoever gathers for longer is busy for longer.
+    consumer.gather_ms = 50
+    assert waits_after(30, found=True) == (1 << 20, 50)
+    assert waits_after(61, found=True) == (1 << 20, 50)
+    assert waits_after(63, found=True) == at_once
 
 
 def fetched(count: int, size: int, first: int = 7) -> list[ConsumerRecord[Any, Any]]:
