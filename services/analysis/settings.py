@@ -12,7 +12,7 @@ class AnalysisWorkerSettings(StreamWorkerSettings):
     app: str = Field("analysis", validation_alias="SIGNALBOX_ANALYSIS_APP", pattern=r"^[a-z][a-z0-9-]*$")
     """Name of the worker; its consumer group is `signalbox-<name>`."""
     gather_ms: int = Field(50, validation_alias="SIGNALBOX_ANALYSIS_GATHER_MS", ge=0, le=1000)
-    """Milliseconds that a fetch of final bars waits for more while they come: those of all symbols are final within some 100 ms, and each record costs more than its bars."""
+    """Milliseconds that a fetch waits for more final bars while they come: those of all symbols come within 100 ms, and records cost more than bars."""
     metrics_port: int = Field(9468, validation_alias="SIGNALBOX_ANALYSIS_WORKER_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
 

@@ -3,7 +3,8 @@
 Ticks are sent on a schedule that waits for nobody (tests/bench/schedule.py). A forming bar carries the `ts_recv` of its last tick, which is
 the intended time, so each tick is found in the first bar of its symbol and minute with an equal or later one. The reference is the bare
 broker: the same batches, from the same sender, read by a plain consumer. BENCH_SECONDS: seconds of each rate, 15; the first 3 are not
-measured, of the reference neither (connections are made, symbols become known), but nothing may be lost in them either. BENCH_RATES: ticks a second, 10000,100000.
+measured, of the reference neither (connections are made, symbols become known), but nothing may be lost in them either.
+BENCH_RATES: ticks a second, 10000,100000.
 """
 
 from __future__ import annotations
