@@ -59,7 +59,7 @@ def _worker() -> None:
     def noted(records: Any) -> Any:
         now = time.time_ns()
         records = list(records)
-        _notes["fetched"] += [(record.partition, record.offset, 0, now, now) for record in records]
+        _notes["fetched"] += [(record.partition, record.offset, record.timestamp, now, now) for record in records]
         return bundles(records)
 
     app.bundles = noted

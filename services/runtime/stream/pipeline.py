@@ -55,6 +55,7 @@ class PartitionPipeline:
         """Offset of the next record."""
         self.checkpointed = start
         """Offset in the last checkpoint; records below it are acknowledged."""
+        self._shown = start
         self.unacknowledged_bytes = 0
         self.dropped = False
         self.checkpoint_due_ns = 0
@@ -117,11 +118,20 @@ class PartitionPipeline:
         """Write a record that is no output (a dead letter); the next checkpoint waits for it all the same."""
         self._outputs.produce(topic, partition=partition, key=None, value=value, headers=headers, batch=self._batch)
 
-    def live(self, now_ns: int) -> None:
-        """Let the processor publish what is conflated. Nothing after the partition was dropped."""
-        if not self.dropped:
-            for output in self._processor.live(now_ns):
-                self._send(output, live=True)
+    @property
+    def has_unshown(self) -> bool:
+        """Whether there are records since the processor was last asked for what is conflated."""
+        return self.position > self._shown
+
+    def live(self, now_ns: int) -> bool:
+        """Let the processor publish what is conflated; whether there was any. Nothing after the partition was dropped."""
+        if self.dropped:
+            return False
+        self._shown = self.position
+        outputs = self._processor.live(now_ns)
+        for output in outputs:
+            self._send(output, live=True)
+        return bool(outputs)
 
     @property
     def has_news(self) -> bool:

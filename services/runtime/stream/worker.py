@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from itertools import islice
 from typing import Any, cast
 
 from confluent_kafka import Producer
@@ -21,7 +20,7 @@ from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
 from services.runtime.stream.health import WorkerHealth
-from services.runtime.stream.live_turns import LiveTurns
+from services.runtime.stream.live_turns import REST_NS, LiveTurns
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.pipeline import PartitionPipeline
@@ -55,8 +54,6 @@ _LEAVE_SECONDS = 4.0
 _CHECKPOINT_SHARE = 0.1
 #: Milliseconds between checkpoints from which on they are written when there is time.
 _QUIET_FROM_MS = 1000
-#: Looks at whose turn it is to show what is not final, in the interval of one partition, while no records come.
-_LIVE_LOOKS = 4
 #: Milliseconds that a record has waited when the worker counts as behind.
 _BEHIND_MS = 250
 #: Longest pause that follows from that. A checkpoint that waited 7 s for a broker's restart was followed by none for 70 s, and then by a crash
@@ -94,6 +91,7 @@ class StreamWorker:
         self._assignments = 0
         self._pipelines: dict[int, PartitionPipeline] = {}
         self._live_turns = LiveTurns(settings.live_interval_ms * 1_000_000)
+        self._live_alarm: asyncio.TimerHandle | None = None
         self._behind = False
         self._tasks: list[asyncio.Task[None]] = []
         hurried, patient = (make_producer(settings.kafka_bootstrap_servers, linger_ms=linger_ms) for linger_ms in (_LINGER_MS, _PATIENT_LINGER_MS))
@@ -123,7 +121,7 @@ class StreamWorker:
     def _timers(self) -> list[tuple[str, float, Callable[[], Any]]]:
         return [
             ("poll", _POLL_SECONDS, self._tick),
-            ("live", self._settings.live_interval_ms / 1000 / _LIVE_LOOKS, self._live),
+            ("live", REST_NS / 1e9, self._live),
             ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
             ("watch", _WATCH_SECONDS, self._watch),
         ]
@@ -254,7 +252,8 @@ class StreamWorker:
         pipeline.handle(InputRecord(record.topic, record.partition, record.offset, record.value or b"", list(record.headers)), to_acknowledge)
         self._outputs.poll()
         self._behind = self._clock.now_ns() // 1_000_000 - record.timestamp > _BEHIND_MS
-        self._live()
+        if to_acknowledge is not None:
+            self._live_if_due(pipeline)
 
     async def _wait_for_room(self, pipeline: PartitionPipeline) -> None:
         """Bounds memory: outputs that wait for the broker, and input events that wait for a checkpoint."""
@@ -290,13 +289,27 @@ class StreamWorker:
         await self._app.read_again()
 
     def _live(self) -> None:
-        begin = self._clock.monotonic_ns()
-        if not self._pipelines or self._draining or not self._live_turns.is_due(begin) or self._outputs.crowded:
+        for pipeline in self._pipelines.values():
+            self._live_if_due(pipeline)
+
+    def _live_if_due(self, pipeline: PartitionPipeline) -> None:
+        if self._draining or self._outputs.crowded:
             return
-        partitions = len(self._pipelines)
-        turn = self._live_turns.next(partitions)
-        next(islice(self._pipelines.values(), turn, None)).live(self._clock.now_ns())
-        self._live_turns.took(begin, self._clock.monotonic_ns(), partitions, behind=self._behind)
+        begin, news = self._clock.monotonic_ns(), pipeline.has_unshown
+        if begin < (due := self._live_turns.due_ns(pipeline.partition, news=news)):
+            if news and self._live_alarm is None:
+                self._live_alarm = asyncio.get_running_loop().call_later((due - begin) / 1e9, self._live_at_last)
+            return
+        shown = pipeline.live(self._clock.now_ns())
+        self._live_turns.took(pipeline.partition, begin, self._clock.monotonic_ns(), shown=shown, behind=self._behind)
+
+    def _live_at_last(self) -> None:
+        """What came too soon after the last time."""
+        self._live_alarm = None
+        try:
+            self._live()
+        except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
+            self._fail(error)
 
     def _spread_checkpoints(self) -> None:
         """Partitions take turns, so that their snapshots do not hold up the loop one after the other."""
