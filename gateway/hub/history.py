@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.hub.rows import BarRow, EventRow, IndicatorRow, Row, SignalRow, TickRow
+from gateway.hub.rows import BarRow, EventRow, IndicatorRow, Row, SignalRow
 
 IntBlock = NDArray[np.int64]
 FloatBlock = NDArray[np.float64]
@@ -89,29 +89,6 @@ class Columns:
         # Before the capacity is reached nothing has wrapped around, so rows stay where they are.
         self._ints = np.resize(self._ints, (size, self._ints.shape[1]))
         self._floats = np.zeros((size, self._floats.shape[1])) if self._floats.shape[1] == 0 else np.resize(self._floats, (size, self._floats.shape[1]))
-
-
-class TickHistory:
-    """The last trades of one symbol."""
-
-    def __init__(self, capacity: int) -> None:
-        self._columns = Columns(capacity, len(TickRow._fields))
-
-    def count(self) -> int:
-        """As History says."""
-        return self._columns.count
-
-    def first(self) -> int:
-        """As History says."""
-        return self._columns.first
-
-    def row(self, number: int) -> TickRow:
-        """As History says."""
-        return TickRow(*self._columns.ints(number))
-
-    def add(self, block: IntBlock) -> None:
-        """Take rows with the columns of TickRow."""
-        self._columns.append(block)
 
 
 class Identities:

@@ -6,13 +6,13 @@ import numpy as np
 
 from gateway.hub.blocks import MOST_ROWS, Block
 from gateway.hub.events import Event
-from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHistory, SignalHistory, TickHistory
+from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHistory, SignalHistory
 from gateway.hub.hub import Hub, Series, newest
 from gateway.hub.rates import Rate
 from gateway.hub.rows import BarRow, TickRow
 from gateway.hub.series import ALL, NO_INTERVAL, Channel, Group, SeriesKey
 from gateway.hub.tables import Table
-from gateway.hub.unwanted_ticks import UnwantedTicks
+from gateway.hub.tick_histories import TickHistories, TickHistory
 from gateway.hub.updates import Update
 from gateway.metrics import DELIVERY_SECONDS, DUPLICATES, ROWS
 from services.runtime.clock import Clock
@@ -34,9 +34,9 @@ class Intake:
         self._hub = hub
         self._deliveries = hub.deliveries
         self._clock = clock
-        self._rows, self._ticks = rows, ticks
+        self._rows = rows
+        self._ticks = TickHistories(ticks)
         self._row_counts = {channel: ROWS.labels(channel.key) for channel in Channel}
-        self._unwanted = UnwantedTicks(self._add_unwanted, hub.later, clock)
         hub.prepare = self._prepare
         self.tick_rate = Rate(clock)
         """Ticks a second, all sources."""
@@ -65,10 +65,8 @@ class Intake:
                 raise ValueError(f"rows: expected a table of {channel.key}, was a block")
 
     def _prepare(self, group: Group) -> None:
-        """Before a subscription: what nobody has wanted so far is taken over."""
-        if group.channel is Channel.TICKS:
-            self._unwanted.move_all()
-        elif group.channel is Channel.LIVE_BARS:
+        """Before a subscription: what nobody has wanted so far becomes known."""
+        if group.channel is Channel.LIVE_BARS:
             for key in self._hub.forming.keys(group.interval):
                 self._hub.series(key)
 
@@ -78,19 +76,19 @@ class Intake:
         if self._hub.is_wanted(TICKS):
             wanted = np.array([self._hub.wanted(SeriesKey(Channel.TICKS, symbol, NO_INTERVAL)) is not None for symbol in table.symbols], np.bool_)[table.symbol]
             for block in table.take(wanted).blocks():
-                series = self._hub.series(block.key)
-                self._tell(series, self._add_ticks(series, block), len(block.ints), block)
+                series = self._tick_series(block.key.symbol)
+                history = cast(TickHistory, series.history)
+                history.add(block.ints)
+                self._tell(series, history, len(block.ints), block)
             table = table.take(~wanted)
-        self._unwanted.put(table)
+        for symbol in self._ticks.add(table):
+            self._tick_series(symbol)
 
-    def _add_unwanted(self, block: Block) -> None:
-        self._add_ticks(self._hub.series(block.key), block)
-
-    def _add_ticks(self, series: Series, block: Block) -> TickHistory:
-        history = cast(TickHistory | None, series.history) or TickHistory(self._ticks)
-        series.history = history
-        history.add(block.ints)
-        return history
+    def _tick_series(self, symbol: str) -> Series:
+        series = self._hub.series(SeriesKey(Channel.TICKS, symbol, NO_INTERVAL))
+        if series.history is None:
+            series.history = self._ticks.of(symbol)
+        return series
 
     def _take_live_bars(self, table: Table) -> None:
         self._hub.forming.put(table)

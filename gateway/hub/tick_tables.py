@@ -11,18 +11,20 @@ from signalbox.events.v1.tick_batch_pb2 import TickBatch
 from gateway.hub.blocks import digits, matrix
 from gateway.hub.series import NO_INTERVAL, Channel
 from gateway.hub.tables import Table
-from services.runtime.columns import InstrumentRef, checked_ref
+from services.runtime.columns import InstrumentRef, read_instruments
 from services.runtime.errors import BadRecord
+from services.runtime.wire import with_tables_as_bytes
 
 _COLUMNS = ("ts_event", "ts_recv", "price", "size", "seq")
 _KINDS = range(1, 4)
+(_TickBatch,) = with_tables_as_bytes(TickBatch)
 
 
 def table_of_ticks(values: Sequence[bytes]) -> Table:
     """The rows of all records that can be shown, in order, without their traces. Raises BadRecord when any record is bad; take them one by one then."""
-    batch = TickBatch()
+    batch = _TickBatch()
     rows, entries, kinds, shifts = _merge(batch, values)
-    refs = [checked_ref(InstrumentRef(each.symbol, each.price_digits, each.size_digits)) for each in batch.instruments]
+    refs = read_instruments(batch.instruments)
     place: dict[InstrumentRef, int] = {}
     renamed = np.array([place.setdefault(ref, len(place)) for ref in refs], np.uint32)
     instrument = _renamed(np.array(batch.instrument, np.int64), rows, entries, renamed)

@@ -74,7 +74,6 @@ def _gateway() -> None:
     from gateway.hub.hub import Hub
     from gateway.hub.intake import Intake
     from gateway.hub.source import Source
-    from gateway.hub.unwanted_ticks import UnwantedTicks
     from services.runtime.topics import BARS, LIVE_BARS
 
     def first_live(_self: Any, records: Any) -> tuple[int, ...]:
@@ -87,7 +86,6 @@ def _gateway() -> None:
     _around(Handover, "put", "put")
     _around(Intake, "_take_live_bars", "taken", lambda _self, table: (len(table.ints),))
     _around(Intake, "_take_ticks", "ticks", lambda _self, table: (len(table.ints),))
-    _around(UnwantedTicks, "_move", "over")
     _around(Intake, "_take_bars", "bars")
     _around(Intake, "_take_indicators", "indicators")
     _around(Handover, "_drain", "drain")
