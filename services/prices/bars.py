@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.engine.folding import advance, form
-from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest, pending_slots, rows_of
+from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest
 from services.prices.engine.layout import (
     BAR,
     CONTROL,
@@ -45,14 +45,15 @@ from services.prices.engine.layout import (
     State,
 )
 from services.prices.engine.output import LaidOut, bar_columns, late_ticks, lay_out
+from services.prices.engine.packing import pack, pending_slots, unpack
 from services.prices.instruments import MalformedSymbol, mic_of
 from services.prices.sessions import SessionTable
 from services.runtime.columns import BarColumns, InstrumentRef, LateColumns, TickColumns
 from services.runtime.errors import BadRecord
-from services.runtime.stream.state import Frozen, pack_state, unpack_state
+from services.runtime.stream.state import Frozen, StateError, pack_state, unpack_state
 
 #: Version of the bytes that `BarEngine.snapshot` makes.
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 #: Rows of output and slots of the pool at the start; both grow.
 _ROWS = 4096
@@ -209,8 +210,7 @@ class BarEngine:
             "sources": state.sources[: len(self._sources)].copy(),
         }
         meta = {"instruments": list(self._instruments), "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
-        # Not the whole pool, though that would be copied in half the time: states wait here until the broker has the outputs before them.
-        arrays["pending"] = rows_of(pending_slots(count, state), state.pending)
+        arrays["pending"] = pack(pending_slots(count, state), state.symbols[:count], state.pending)
         return Frozen(sum(array.nbytes for array in arrays.values()), partial(_packed, arrays, meta))
 
     def snapshot(self) -> bytes:
@@ -226,8 +226,9 @@ class BarEngine:
         self._symbols = {ref.symbol: number for number, ref in enumerate(self._instruments)}
         self._sources = {name: number for number, name in enumerate(meta["sources"])}
         self._lanes = _numbers_of(lanes)
-        pending = arrays["pending"].view(PENDING)
-        _link(symbols, pending)
+        pending = np.zeros(int(symbols["rows"].sum()), PENDING)
+        if (octets := unpack(arrays["pending"], symbols, pending)) != len(arrays["pending"]):
+            raise StateError(f"pending: expected {len(pending)} rows in {len(arrays['pending'])} octets, they were in {octets}")
         symbols["calendar"] = [self._table.calendar_of(mic_of(ref.symbol)) for ref in self._instruments]
         # Whoever watches may have missed what was published before: show everything again.
         symbols["live_changed"], symbols["dirty_from"], symbols["snapshot_changed"] = 1, -1, 1
@@ -419,13 +420,3 @@ def _link_lanes(lanes: Records, symbols: int) -> NDArray[np.int32]:
     for number, symbol in enumerate(lanes["symbol"].tolist()):
         lanes["next"][number], first[symbol] = first[symbol], number
     return first
-
-
-def _link(symbols: Records, pending: Records) -> None:
-    """Link the rows as `pending_slots` ordered them into one list per symbol."""
-    ends = np.cumsum(symbols["rows"])
-    pending["next"] = np.arange(1, len(pending) + 1)
-    filled = symbols["rows"] > 0
-    pending["next"][ends[filled] - 1] = NONE
-    symbols["head"] = np.where(filled, ends - symbols["rows"], NONE)
-    symbols["tail"] = np.where(filled, ends - 1, NONE)

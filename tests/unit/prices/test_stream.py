@@ -46,7 +46,7 @@ def rows_of(outputs: list[Output], topic: topics.Topic) -> int:
 
 def test_it_is_a_processor() -> None:
     processor: Processor = new_processor()
-    assert processor.state_version == 2
+    assert processor.state_version == 3
 
 
 def test_final_bars_carry_the_trace_and_position_of_the_record_that_closed_them() -> None:
