@@ -7,6 +7,8 @@ through every process, and a tick that comes meanwhile waits for each of them.
 _SECOND_NS = 1_000_000_000
 #: The part of each second in which chores are done.
 _BEGIN_NS, _END_NS = 300_000_000, 900_000_000
+#: How much of the time that is.
+QUIET_SHARE = (_END_NS - _BEGIN_NS) / _SECOND_NS
 
 
 def until_quiet_ns(moment_ns: int) -> int:

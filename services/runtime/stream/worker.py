@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 from confluent_kafka import Producer
@@ -15,7 +18,7 @@ from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.pauses import shorten_pauses
-from services.runtime.quiet import until_quiet_ns
+from services.runtime.quiet import QUIET_SHARE, until_quiet_ns
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
@@ -93,6 +96,7 @@ class StreamWorker:
         self._live_turns = LiveTurns(settings.live_interval_ms * 1_000_000)
         self._live_alarm: asyncio.TimerHandle | None = None
         self._behind = False
+        self._checkpoints: dict[PartitionPipeline, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         hurried, patient = (make_producer(settings.kafka_bootstrap_servers, linger_ms=linger_ms) for linger_ms in (_LINGER_MS, _PATIENT_LINGER_MS))
         self._outputs = OutputProducer(hurried, self._fail, settings.max_outstanding_outputs, patient)
@@ -170,9 +174,10 @@ class StreamWorker:
                 await self._app.stop()
         except TimeoutError:
             _log.warning("Faust did not leave in time; the group will notice", seconds=_LEAVE_SECONDS)
-        for task in self._tasks:
+        tasks = (*self._tasks, *self._checkpoints.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- what the group decides -------------------------------------------------------------------
 
@@ -323,10 +328,23 @@ class StreamWorker:
             return due_ns
         return due_ns + until_quiet_ns(due_ns + self._clock.now_ns() - self._clock.monotonic_ns())
 
-    def _checkpoint_due(self) -> Any:
+    def _checkpoint_due(self) -> None:
+        """Begins the checkpoints whose turn it is: few at a time, for a snapshot holds up the loop, and several in a row hold it up for long."""
         now = self._clock.monotonic_ns()
-        due = [pipeline for pipeline in self._pipelines.values() if pipeline.has_news and self._is_due(pipeline, now)]
-        return asyncio.gather(*(self._checkpoint(pipeline) for pipeline in due)) if due and not self._draining else None
+        due = [pipeline for pipeline in self._pipelines.values() if pipeline not in self._checkpoints and pipeline.has_news and self._is_due(pipeline, now)]
+        if not self._draining:
+            for pipeline in sorted(due, key=attrgetter("checkpoint_due_ns"))[: self._checkpoints_a_look()]:
+                self._checkpoints[pipeline] = task = asyncio.create_task(self._checkpoint(pipeline))
+                task.add_done_callback(partial(self._on_checkpoint, pipeline))
+
+    def _checkpoints_a_look(self) -> int:
+        interval_s = self._settings.checkpoint_interval_ms / 1000
+        return math.ceil(len(self._pipelines) * _CHECKPOINT_LOOK_SECONDS / (QUIET_SHARE * interval_s))
+
+    def _on_checkpoint(self, pipeline: PartitionPipeline, task: asyncio.Task[None]) -> None:
+        del self._checkpoints[pipeline]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     def _is_due(self, pipeline: PartitionPipeline, now_ns: int) -> bool:
         return now_ns >= pipeline.checkpoint_due_ns or pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes // 2
