@@ -26,6 +26,8 @@ class TickHistories:
 
     def add(self, table: Table) -> list[str]:
         """Take the rows of a table of ticks, those of each symbol oldest first. Returns the symbols that had none before."""
+        if not len(table.ints):
+            return []
         known = len(self._slots)
         used = np.flatnonzero(np.bincount(table.symbol, minlength=len(table.symbols)))
         names = [table.symbols[number] for number in used.tolist()]

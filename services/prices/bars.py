@@ -203,7 +203,7 @@ class BarEngine:
     def freeze(self) -> Frozen:
         """The whole state; `restore` of its bytes goes on as if nothing had happened."""
         count, state = len(self._instruments), self._state
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "symbols": state.symbols[:count].copy(),
             "bars": state.bars[:count].copy(),
             "lanes": state.lanes[: len(self._lanes)].copy(),
@@ -380,7 +380,7 @@ def warm_up() -> None:
     engine.restore(engine.snapshot())
 
 
-def _packed(arrays: dict[str, Records], meta: object) -> bytes:
+def _packed(arrays: dict[str, NDArray[Any]], meta: object) -> bytes:
     plain = {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
     arrays.clear()
     return pack_state(plain, meta)

@@ -3,7 +3,7 @@
 At 100,000 ticks/s there are 300,000 of them, each of 80 octets, and every second all go to the broker. A row looks like the one before it in its
 symbol's list, so the differences are written: about 13 octets, in less time than a copy takes, because the rows lie all over the memory.
 
-A row: one octet that says which of the SELDOM fields are other than before; those that are; then ts, recv less ts, price, size, seq, arrival,
+A row: an octet that says which of shift, source and kind are other than before; those that are; then ts, recv less ts, price, size, seq, arrival,
 mark less the ts before. Each is the difference to the row before it in the list (of the first: to zeros), zigzag, as a varint.
 """
 
@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from services.prices.engine.layout import NONE, Records, State
 
-#: Octets of a varint of 64 bits.
-_VARINT = 10
-#: Octets of a row at most: ten fields and the one before them.
-_ROW = 10 * _VARINT + 1
+#: Numbers of a row, and how many of them, the first, seldom change.
+_FIELDS, _SELDOM = 10, 3
+#: Octets of a row at most: a varint of 64 bits has ten.
+_ROW = 1 + 10 * _FIELDS
 #: Lists that are walked together: each step waits for the memory, and these waits are at the same time.
 _TOGETHER = 16
-#: Bits of a row's first octet.
-_SHIFT, _SOURCE, _KIND = 1, 2, 4
 
 
 @njit(cache=True, nogil=True)
@@ -54,90 +52,57 @@ def pending_slots(symbols: int, state: State) -> NDArray[np.int32]:
 def pack(slots: NDArray[np.int32], symbols: Records, pending: Records) -> NDArray[np.uint8]:
     """The rows in these slots, which are those of all symbols, as `pending_slots` gives them."""
     octets = np.empty(len(slots) * _ROW, np.uint8)
-    at, end = 0, 0
-    zero = np.int64(0)
-    row = 0
+    before, now = np.empty(_FIELDS, np.int64), np.empty(_FIELDS, np.int64)
+    at = row = end = 0
     for number in range(len(symbols)):
-        ts, lead, price, size, seq, arrival, lag, shift, source, kind = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+        before[:] = 0
         end += symbols[number]["rows"]
         while row < end:
             tick = pending[slots[row]]
-            row += 1
-            head = at
-            at += 1
-            changed = 0
-            if tick["shift"] != shift:
-                changed |= _SHIFT
-                at = _put(octets, at, tick["shift"] - shift)
-                shift = tick["shift"]
-            if tick["source"] != source:
-                changed |= _SOURCE
-                at = _put(octets, at, tick["source"] - source)
-                source = np.int64(tick["source"])
-            if tick["kind"] != kind:
-                changed |= _KIND
-                at = _put(octets, at, tick["kind"] - kind)
-                kind = np.int64(tick["kind"])
+            now[0], now[1], now[2] = tick["shift"], tick["source"], tick["kind"]
+            now[3], now[4], now[5], now[6] = tick["ts"], tick["recv"] - tick["ts"], tick["price"], tick["size"]
+            now[7], now[8], now[9] = tick["seq"], tick["arrival"], tick["mark"] - before[3]
+            head, at, changed = at, at + 1, 0
+            for k in range(_SELDOM):
+                if now[k] != before[k]:
+                    changed |= 1 << k
+                    at = _put(octets, at, now[k] - before[k])
+                    before[k] = now[k]
+            for k in range(_SELDOM, _FIELDS):
+                at = _put(octets, at, now[k] - before[k])
+                before[k] = now[k]
             octets[head] = changed
-            new_lag, new_lead = tick["mark"] - ts, tick["recv"] - tick["ts"]
-            at = _put(octets, at, tick["ts"] - ts)
-            at = _put(octets, at, new_lead - lead)
-            at = _put(octets, at, tick["price"] - price)
-            at = _put(octets, at, tick["size"] - size)
-            at = _put(octets, at, tick["seq"] - seq)
-            at = _put(octets, at, tick["arrival"] - arrival)
-            at = _put(octets, at, new_lag - lag)
-            ts, lead, price, size, seq, arrival, lag = tick["ts"], new_lead, tick["price"], tick["size"], tick["seq"], tick["arrival"], new_lag
+            row += 1
     return octets[:at]
 
 
 @njit(cache=True)
 def unpack(octets: NDArray[np.uint8], symbols: Records, pending: Records) -> int:
-    """Writes the rows that `pack` was given, symbol by symbol, linked into lists, as many as the symbols say. Returns the octets that were read; -1 when there are too few."""
-    at, end, row = 0, 0, 0
-    zero = np.int64(0)
+    """Writes the rows that `pack` was given, symbol by symbol, linked into lists, as many as the symbols say.
+
+    Returns the octets that were read; -1 when there are too few.
+    """
+    now = np.empty(_FIELDS, np.int64)
+    at = row = end = 0
     for number in range(len(symbols)):
-        ts, lead, price, size, seq, arrival, lag, shift, source, kind = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+        now[:] = 0
         symbol = symbols[number]
-        symbol["head"], symbol["tail"] = NONE, NONE
-        if symbol["rows"]:
-            symbol["head"], symbol["tail"] = row, row + symbol["rows"] - 1
         end += symbol["rows"]
+        symbol["head"], symbol["tail"] = (row, end - 1) if row < end else (NONE, NONE)
         while row < end:
-            if at + _ROW > len(octets) and not _is_whole(octets, at):
+            if not _is_whole(octets, at):
                 return -1
+            changed, at, ts_before = octets[at], at + 1, now[3]
+            for k in range(_FIELDS):
+                if k >= _SELDOM or changed >> k & 1:
+                    at, change = _get(octets, at)
+                    now[k] += change
             tick = pending[row]
-            changed = octets[at]
-            at += 1
-            if changed & _SHIFT:
-                at, change = _get(octets, at)
-                shift += change
-            if changed & _SOURCE:
-                at, change = _get(octets, at)
-                source += change
-            if changed & _KIND:
-                at, change = _get(octets, at)
-                kind += change
-            before = ts
-            at, change = _get(octets, at)
-            ts += change
-            at, change = _get(octets, at)
-            lead += change
-            at, change = _get(octets, at)
-            price += change
-            at, change = _get(octets, at)
-            size += change
-            at, change = _get(octets, at)
-            seq += change
-            at, change = _get(octets, at)
-            arrival += change
-            at, change = _get(octets, at)
-            lag += change
-            tick["ts"], tick["recv"], tick["price"], tick["size"], tick["seq"], tick["arrival"] = ts, ts + lead, price, size, seq, arrival
-            tick["shift"], tick["source"], tick["kind"], tick["mark"] = shift, source, kind, before + lag
+            tick["shift"], tick["source"], tick["kind"] = now[0], now[1], now[2]
+            tick["ts"], tick["recv"], tick["price"], tick["size"] = now[3], now[3] + now[4], now[5], now[6]
+            tick["seq"], tick["arrival"], tick["mark"] = now[7], now[8], ts_before + now[9]
             row += 1
-            tick["symbol"] = number
-            tick["next"] = row if row < end else NONE
+            tick["symbol"], tick["next"] = number, row if row < end else NONE
     return at
 
 
@@ -147,7 +112,9 @@ def _is_whole(octets: NDArray[np.uint8], at: int) -> bool:
     if at >= len(octets):
         return False
     changed = octets[at]
-    left = 7 + (changed & 1) + (changed >> 1 & 1) + (changed >> 2 & 1)
+    left = _FIELDS - _SELDOM
+    for k in range(_SELDOM):
+        left += changed >> k & 1
     for place in range(at + 1, len(octets)):
         left -= octets[place] < 128
         if left == 0:
@@ -168,7 +135,7 @@ def _put(octets: NDArray[np.uint8], at: int, number: Any) -> int:
 
 
 @njit(cache=True)
-def _get(octets: NDArray[np.uint8], at: int) -> tuple[int, int]:
+def _get(octets: NDArray[np.uint8], at: int) -> tuple[int, np.int64]:
     number, place = np.uint64(0), np.uint64(0)
     while octets[at] >= 128:
         number |= np.uint64(octets[at] & 127) << place

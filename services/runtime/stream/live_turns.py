@@ -1,4 +1,4 @@
-"""When a partition shows what is not final yet: as soon as a fetch's records were processed, but not too often, and never for more than a part of a worker's time."""
+"""When a partition shows what is not final yet: as soon as a fetch's records are processed, not too often, and for a part of a worker's time only."""
 
 from __future__ import annotations
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from operator import attrgetter
 from typing import Any, cast
 
 from confluent_kafka import Producer
@@ -18,9 +16,9 @@ from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.pauses import shorten_pauses
-from services.runtime.quiet import QUIET_SHARE, until_quiet_ns
 from services.runtime.stream import metrics
 from services.runtime.stream.app import Assignment, StreamApp
+from services.runtime.stream.checkpoint_turns import LOOK_SECONDS, CheckpointTurns
 from services.runtime.stream.errors import ConsumerCrashed, RecordFailed, StartFailed, StreamError
 from services.runtime.stream.health import WorkerHealth
 from services.runtime.stream.live_turns import REST_NS, LiveTurns
@@ -40,8 +38,6 @@ _LINGER_MS = 1
 _PATIENT_LINGER_MS = 5
 #: Seconds between two looks at the broker's acknowledgements while no records come.
 _POLL_SECONDS = 0.1
-#: Seconds between two looks at which partitions are due for a checkpoint.
-_CHECKPOINT_LOOK_SECONDS = 0.02
 #: Seconds between two looks at acknowledgements while something waits for them.
 _WAIT_SECONDS = 0.002
 #: How long the loop is held while records wait.
@@ -53,15 +49,8 @@ _WATCH_SECONDS = 2.0
 _LAST_CHECKPOINT_SECONDS = 3.0
 #: Seconds for Faust to leave, at the end.
 _LEAVE_SECONDS = 4.0
-#: A checkpoint may take this part of a worker's time; large states are written less often.
-_CHECKPOINT_SHARE = 0.1
-#: Milliseconds between checkpoints from which on they are written when there is time.
-_QUIET_FROM_MS = 1000
 #: Milliseconds that a record has waited when the worker counts as behind.
 _BEHIND_MS = 250
-#: Longest pause that follows from that. A checkpoint that waited 7 s for a broker's restart was followed by none for 70 s, and then by a crash
-#: that had 70 s to repeat.
-_LONGEST_PAUSE_SECONDS = 5.0
 
 
 async def run_worker(
@@ -96,6 +85,7 @@ class StreamWorker:
         self._live_turns = LiveTurns(settings.live_interval_ms * 1_000_000)
         self._live_alarm: asyncio.TimerHandle | None = None
         self._behind = False
+        self._checkpoint_turns = CheckpointTurns(settings.checkpoint_interval_ms * 1_000_000, settings.max_unacknowledged_bytes // 2, clock)
         self._checkpoints: dict[PartitionPipeline, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         hurried, patient = (make_producer(settings.kafka_bootstrap_servers, linger_ms=linger_ms) for linger_ms in (_LINGER_MS, _PATIENT_LINGER_MS))
@@ -126,7 +116,7 @@ class StreamWorker:
         return [
             ("poll", _POLL_SECONDS, self._tick),
             ("live", REST_NS / 1e9, self._live),
-            ("checkpoints", _CHECKPOINT_LOOK_SECONDS, self._checkpoint_due),
+            ("checkpoints", LOOK_SECONDS, self._checkpoint_due),
             ("watch", _WATCH_SECONDS, self._watch),
         ]
 
@@ -202,7 +192,7 @@ class StreamWorker:
         if number != self._assignments or self._draining:
             return  # revoked again while the checkpoints were read
         self._pipelines = {partition: self._opener.open(partition, found[partition], assignment.generation) for partition in sorted(found)}
-        self._spread_checkpoints()
+        self._checkpoint_turns.spread(self._pipelines.values())
         seconds = (self._clock.monotonic_ns() - begin) / 1e9
         metrics.RESTORE_SECONDS.set(seconds)
         metrics.ASSIGNED.set(len(self._pipelines))
@@ -316,44 +306,23 @@ class StreamWorker:
         except Exception as error:  # noqa: BLE001 - counted and logged where the process ends
             self._fail(error)
 
-    def _spread_checkpoints(self) -> None:
-        """Partitions take turns, so that their snapshots do not hold up the loop one after the other."""
-        now, interval = self._clock.monotonic_ns(), self._settings.checkpoint_interval_ms * 1_000_000
-        for turn, pipeline in enumerate(self._pipelines.values(), start=1):
-            pipeline.checkpoint_due_ns = self._quiet(now + interval * turn // len(self._pipelines))
-
-    def _quiet(self, due_ns: int) -> int:
-        """That monotonic time, or when there is time after it; checkpoints at intervals below a second cannot wait for that."""
-        if self._settings.checkpoint_interval_ms < _QUIET_FROM_MS:
-            return due_ns
-        return due_ns + until_quiet_ns(due_ns + self._clock.now_ns() - self._clock.monotonic_ns())
-
     def _checkpoint_due(self) -> None:
-        """Begins the checkpoints whose turn it is: few at a time, for a snapshot holds up the loop, and several in a row hold it up for long."""
-        now = self._clock.monotonic_ns()
-        due = [pipeline for pipeline in self._pipelines.values() if pipeline not in self._checkpoints and pipeline.has_news and self._is_due(pipeline, now)]
-        if not self._draining:
-            for pipeline in sorted(due, key=attrgetter("checkpoint_due_ns"))[: self._checkpoints_a_look()]:
-                self._checkpoints[pipeline] = task = asyncio.create_task(self._checkpoint(pipeline))
-                task.add_done_callback(partial(self._on_checkpoint, pipeline))
-
-    def _checkpoints_a_look(self) -> int:
-        interval_s = self._settings.checkpoint_interval_ms / 1000
-        return math.ceil(len(self._pipelines) * _CHECKPOINT_LOOK_SECONDS / (QUIET_SHARE * interval_s))
+        if self._draining:
+            return
+        for pipeline in self._checkpoint_turns.next(self._pipelines.values(), self._checkpoints):
+            self._checkpoints[pipeline] = task = asyncio.create_task(self._checkpoint(pipeline))
+            task.add_done_callback(partial(self._on_checkpoint, pipeline))
 
     def _on_checkpoint(self, pipeline: PartitionPipeline, task: asyncio.Task[None]) -> None:
         del self._checkpoints[pipeline]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    def _is_due(self, pipeline: PartitionPipeline, now_ns: int) -> bool:
-        return now_ns >= pipeline.checkpoint_due_ns or pipeline.unacknowledged_bytes >= self._settings.max_unacknowledged_bytes // 2
-
     async def _checkpoint(self, pipeline: PartitionPipeline) -> None:
         begin = self._clock.monotonic_ns()
         size = await self._polled(asyncio.ensure_future(pipeline.checkpoint()))
         took = self._clock.monotonic_ns() - begin
-        pipeline.checkpoint_due_ns = self._quiet(begin + checkpoint_spacing_ns(took, self._settings.checkpoint_interval_ms * 1_000_000))
+        self._checkpoint_turns.took(pipeline, begin, took)
         if size:
             metrics.CHECKPOINTS.labels(self._topic).inc()
             metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)
@@ -368,11 +337,6 @@ class StreamWorker:
             return work.result()
         finally:
             work.cancel()
-
-
-def checkpoint_spacing_ns(took_ns: int, interval_ns: int) -> int:
-    """Nanoseconds from the beginning of a partition's checkpoint to that of its next one. took_ns: what the last one took."""
-    return max(interval_ns, min(int(took_ns / _CHECKPOINT_SHARE), took_ns + int(_LONGEST_PAUSE_SECONDS * 1e9)))
 
 
 class _TrackedProducer:

@@ -1,23 +1,20 @@
-"""Ticks that nobody wants: read many records at a time, and into the histories little by little."""
+"""Ticks that nobody wants: read many records at a time, and into the histories as a whole."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.hub.blocks import Block
+from gateway.hub.rows import TickRow
 from gateway.hub.series import NO_INTERVAL, Channel
 from gateway.hub.tables import Table, joined, table_of
+from gateway.hub.tick_histories import TickHistories, TickHistory
 from gateway.hub.tick_tables import table_of_ticks
-from gateway.hub.unwanted_ticks import UnwantedTicks
 from services.runtime.columns import WEEK_NS, InstrumentRef, TickColumns, encode_ticks
 from services.runtime.errors import BadRecord
 from services.runtime.kafka import Record
-from services.runtime.testing import ManualClock
 from services.runtime.topics import TICKS
 
 INSTRUMENTS = tuple(InstrumentRef(f"S{number}.XSIM", number, 0) for number in range(4))
@@ -59,78 +56,52 @@ def test_a_bad_record_among_them_is_said(bad: bytes) -> None:
         table_of_ticks([record([0, 1]), bad, record([2])])
 
 
-class HandTurns:
-    """A loop turned by hand, and blocks as they were added."""
-
-    def __init__(self, began_ns: int = 500_000_000) -> None:
-        self.clock = ManualClock(began_ns)
-        self.steps: list[Callable[[], None]] = []
-        self.waits: list[float] = []
-        self.added: list[Block] = []
-        self.ticks = UnwantedTicks(self.add, self.later, self.clock)
-
-    def later(self, seconds: float, step: Callable[[], None]) -> None:
-        self.waits.append(seconds)
-        self.steps.append(step)
-
-    def add(self, block: Block) -> None:
-        self.added.append(block)
-        self.clock.advance(0.0006)
-
-    def put(self, symbols: int, rows_each: int, first: int = 0) -> None:
-        count = symbols * rows_each
-        ints = np.arange(first, first + count, dtype=np.int64)[:, None].repeat(9, axis=1)
-        names = tuple(f"S{number}.X" for number in range(symbols))
-        self.ticks.put(Table(Channel.TICKS, names, np.arange(count, dtype=np.int64) % symbols, np.zeros(count, np.int64), ints))
-
-    def numbers(self) -> list[int]:
-        return [number for block in self.added for number in block.ints[:, 0].tolist()]
+def table(names: list[str], symbols: list[int], first: int) -> Table:
+    """Rows whose numbers go up from `first`."""
+    ints = np.arange(first, first + len(symbols), dtype=np.int64)[:, None].repeat(9, axis=1)
+    return Table(Channel.TICKS, tuple(names), np.array(symbols, np.int64), np.zeros(len(symbols), np.int64), ints)
 
 
-def test_they_wait_until_there_are_many_and_then_move_a_little_at_a_time() -> None:
-    hand = HandTurns()
-    hand.put(10, 1_999)
-    assert not hand.steps
-    hand.put(10, 1)
-    turns = 0
-    while hand.steps:
-        hand.steps.pop(0)()
-        turns += 1
-        assert len(hand.added) <= 2 * turns
-    # Parts of at most 500 rows, two in a turn.
-    assert sorted(hand.numbers()) == sorted([*range(19_990), *range(10)])
-    assert turns >= 20
+def numbers(history: TickHistory) -> list[int]:
+    return [history.row(number).ts_event for number in range(history.first(), history.count())]
 
 
-def test_they_move_when_the_bars_of_the_second_are_through() -> None:
-    hand = HandTurns(7_000_000_000)
-    hand.put(10, 2_000)
-    hand.clock.advance(0.1)
-    hand.put(10, 2_000, first=20_000)
-    assert hand.waits == [pytest.approx(0.3)]
-    assert not hand.added
-    hand.clock.advance(0.2)
-    hand.steps.pop(0)()
-    assert hand.waits[1:] == [0.0]
-    hand.steps.pop(0)()
-    assert hand.added
+@given(st.lists(st.tuples(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=20)), max_size=8), st.integers(1, 7))
+def test_each_symbol_keeps_its_last_ticks(tables: list[tuple[list[int], list[int]]], capacity: int) -> None:
+    histories, expected, first = TickHistories(capacity), dict[str, list[int]](), 0
+    for named, symbols in tables:
+        names = [f"S{number}.X" for number in named]
+        fresh = {names[symbol] for symbol in symbols} - set(expected)
+        assert set(histories.add(table(names, symbols, first))) == fresh
+        for number, place in enumerate(symbols, start=first):
+            expected.setdefault(names[place], []).append(number)
+        first += len(symbols)
+    for symbol, rows in expected.items():
+        history = histories.of(symbol)
+        assert (history.count(), history.first()) == (len(rows), max(0, len(rows) - capacity))
+        assert numbers(history) == rows[-capacity:]
 
 
-def test_too_many_of_them_wait_for_nothing() -> None:
-    hand = HandTurns(7_000_000_000)
-    hand.put(10, 20_000)
-    assert hand.waits == [0.0]
+def test_more_symbols_than_share_an_array() -> None:
+    histories, names = TickHistories(3), [f"S{number}.X" for number in range(1_000)]
+    for turn in range(5):
+        histories.add(table(names, list(range(999, -1, -1)), turn * 1_000))
+    assert numbers(histories.of("S0.X")) == [2_999, 3_999, 4_999]
+    assert numbers(histories.of("S999.X")) == [2_000, 3_000, 4_000]
 
 
-def test_whoever_asks_gets_all_of_them_in_order() -> None:
-    hand = HandTurns()
-    hand.put(1, 20_000)
-    hand.put(1, 50, first=20_000)
-    hand.steps.pop(0)()
-    moved = len(hand.numbers())
-    assert 0 < moved < 20_000
-    hand.ticks.move_all()
-    assert hand.numbers() == list(range(20_050))
-    while hand.steps:
-        hand.steps.pop(0)()
-    assert len(hand.numbers()) == 20_050
+def test_rows_of_one_symbol_and_tables_follow_each_other() -> None:
+    histories = TickHistories(4)
+    histories.add(table(["A.X", "B.X"], [0, 1, 0], 0))
+    one = histories.of("A.X")
+    one.add(np.array([[10] * 9, [11] * 9], np.int64))
+    histories.add(table(["B.X", "A.X"], [1], 20))
+    assert numbers(one) == [2, 10, 11, 20]
+    assert one.row(one.count() - 1) == TickRow(*[20] * 9)
+
+
+def test_a_symbol_that_is_named_without_rows_is_new_when_rows_come() -> None:
+    histories = TickHistories(4)
+    assert histories.add(table(["A.X", "B.X"], [0], 0)) == ["A.X"]
+    assert histories.add(table(["A.X", "B.X"], [1], 1)) == ["B.X"]
+    assert histories.add(table(["A.X", "B.X"], [], 2)) == []
