@@ -36,6 +36,8 @@ from services.prices.engine.layout import (
     NONE,
     OUT,
     PENDING,
+    SECOND,
+    SECONDS,
     SOURCE,
     SYMBOL,
     Ints,
@@ -234,7 +236,8 @@ class BarEngine:
         symbols["live_changed"], symbols["dirty_from"], symbols["snapshot_changed"] = 1, -1, 1
         folded = np.zeros(len(symbols), LIVE)
         folded["slot"] = NONE
-        self._state = State(symbols, lanes, sources, bars, pending, np.zeros(1, CONTROL), np.zeros(len(symbols), np.int32), np.zeros_like(bars), folded)
+        touched, seconds = np.zeros(len(symbols), np.int32), np.zeros((len(symbols), SECONDS), SECOND)
+        self._state = State(symbols, lanes, sources, bars, pending, np.zeros(1, CONTROL), touched, np.zeros_like(bars), folded, seconds)
         control = self._state.control[0]
         control["free"], control["refused"], control["arrival"], control["lanes"] = NONE, NONE, meta["arrival"], len(lanes)
         self._numbers.clear()
@@ -290,7 +293,7 @@ class BarEngine:
             number = self._symbols[ref.symbol] = len(self._instruments)
             self._instruments.append(ref)
             state = self._state
-            grown = {name: _longer(getattr(state, name), number + 1) for name in ("symbols", "bars", "touched", "live", "folded")}
+            grown = {name: _longer(getattr(state, name), number + 1) for name in ("symbols", "bars", "touched", "live", "folded", "seconds")}
             self._state = state._replace(**grown)
             self._state.folded["slot"][number] = NONE
             row = self._state.symbols[number]
@@ -391,7 +394,8 @@ def _empty_state() -> State:
     control = np.zeros(1, CONTROL)
     control["free"] = control["refused"] = NONE
     bars, live = (np.zeros((16, INTERVAL_COUNT), BAR) for _ in range(2))
-    return State(symbols, lanes, sources, bars, np.zeros(0, PENDING), control, np.zeros(16, np.int32), live, np.zeros(16, LIVE))
+    seconds = np.zeros((16, SECONDS), SECOND)
+    return State(symbols, lanes, sources, bars, np.zeros(0, PENDING), control, np.zeros(16, np.int32), live, np.zeros(16, LIVE), seconds)
 
 
 def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:

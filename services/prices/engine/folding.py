@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numba import njit
 
-from services.prices.engine.layout import DAY_NS, INT64_MAX, INTERVAL_COUNT, LENGTHS_NS, NONE, SECOND_NS, Ints, Records, Sessions, State
+from services.prices.engine.layout import DAY_NS, INT64_MAX, INTERVAL_COUNT, LENGTHS_NS, NONE, SECOND_NS, SECONDS, Ints, Records, Sessions, State
 
 #: As in sessions.py.
 UTC_DAYS, NO_CALENDAR = -2, -1
@@ -60,10 +60,11 @@ def form(numbers: Ints, start: int, sessions: Sessions, state: State, scratch: R
             live[0]["trade_count"] = 0
             folded["end"] = 0
             folded["room"] = 0
+            folded["kept"] = 0
             slot = symbol["head"] if symbol["rows"] > 0 else NONE
         else:
             slot = state.pending[folded["slot"]]["next"]
-        count = _fold_live(number, live, folded, slot, symbol["calendar"], symbol["dirty_from"], sessions, state, out, count)
+        count = _fold_live(number, live, slot, symbol["calendar"], symbol["dirty_from"], sessions, state, out, count)
         _copy(live, scratch)
         count = _close_second(number, scratch, symbol["calendar"], sessions, symbol["dirty_from"], out, count)
         count = _close_before(number, scratch, INT64_MAX, symbol["dirty_from"], out, count)
@@ -79,24 +80,76 @@ def _copy(bars: Records, to: Records) -> None:
 
 
 @_compiled
-def _fold_live(
-    number: int, bars: Records, folded: Any, first: int, calendar: int, after: int, sessions: Sessions, state: State, out: Records, count: int
-) -> int:
+def _fold_live(number: int, bars: Records, first: int, calendar: int, after: int, sessions: Sessions, state: State, out: Records, count: int) -> int:
     """Fold the rows from slot `first` on into the bars, but for the last second, which stays open. Otherwise as `_fold`."""
-    slot = first
+    slot, folded = first, state.folded[number]
     while slot != NONE:
         row = state.pending[slot]
         if row["ts"] >= folded["end"]:
+            _keep(bars[0], folded, state.seconds[number])
             count = _close_second(number, bars, calendar, sessions, after, out, count)
             folded["end"] = (row["ts"] // SECOND_NS + 1) * SECOND_NS
             count = _close_before(number, bars, folded["end"] - SECOND_NS, after, out, count)
             folded["room"] = _room(bars)
+            folded["refused"] = 0
         if row["size"] <= folded["room"]:
             _add(bars[0], row, folded["end"])
             folded["room"] -= row["size"]
+        else:
+            folded["refused"] += 1
         folded["slot"] = slot
         slot = row["next"]
     return count
+
+
+@_compiled
+def _keep(second: Any, folded: Any, seconds: Records) -> None:
+    """The second is whole: remember it, if there is room for it."""
+    if second["trade_count"] == 0 or folded["refused"] > 0 or folded["kept"] == SECONDS:
+        return
+    kept = seconds[(folded["first"] + folded["kept"]) % SECONDS]
+    _assign(second, kept)
+    kept["slot"] = folded["slot"]
+    folded["kept"] += 1
+
+
+@_compiled
+def _fold_kept(number: int, bars: Records, limit: int, sessions: Sessions, state: State, out: Records, count: int) -> int:
+    """As `_fold`, for the seconds at the head of the list that are kept: their rows are given back without a look at them."""
+    symbol, folded, control = state.symbols[number], state.folded[number], state.control[0]
+    while folded["slot"] != NONE and folded["kept"] > 0:
+        kept = state.seconds[number, folded["first"]]
+        end, first = kept["ts_close"], symbol["head"]
+        if end > limit or state.pending[first]["ts"] < end - SECOND_NS:
+            break
+        count = _close_before(number, bars, end - SECOND_NS, -1, out, count)
+        _assign(kept, bars[0])
+        rows, last = kept["trade_count"], state.pending[kept["slot"]]
+        count = _close_second(number, bars, symbol["calendar"], sessions, -1, out, count)
+        symbol["head"], last["next"], control["free"] = last["next"], control["free"], first
+        symbol["rows"] -= rows
+        control["free_rows"] += rows
+        folded["first"] = (folded["first"] + 1) % SECONDS
+        folded["kept"] -= 1
+    return count
+
+
+@_compiled
+def _assign(bar: Any, to: Any) -> None:
+    """The fields of BAR."""
+    to["ts_open"] = bar["ts_open"]
+    to["ts_close"] = bar["ts_close"]
+    to["open"] = bar["open"]
+    to["high"] = bar["high"]
+    to["low"] = bar["low"]
+    to["close"] = bar["close"]
+    to["volume"] = bar["volume"]
+    to["trade_count"] = bar["trade_count"]
+    to["shift"] = bar["shift"]
+    to["recv"] = bar["recv"]
+    to["kind"] = bar["kind"]
+    to["notional_low"] = bar["notional_low"]
+    to["notional_high"] = bar["notional_high"]
 
 
 @_compiled
@@ -105,8 +158,9 @@ def _fold(number: int, bars: Records, limit: int, sessions: Sessions, state: Sta
 
     Returns the new count of rows in `out`.
     """
-    symbol, second = state.symbols[number], bars[0]
+    symbol, second, folded = state.symbols[number], bars[0], state.folded[number]
     second["trade_count"] = 0
+    count = _fold_kept(number, bars, limit, sessions, state, out, count)
     end = room = 0
     slot = symbol["head"] if symbol["rows"] > 0 else NONE
     while slot != NONE:
@@ -124,12 +178,15 @@ def _fold(number: int, bars: Records, limit: int, sessions: Sessions, state: Sta
             _add(second, row, end)
             room -= row["size"]
         symbol["rows"] -= 1
-        if slot == state.folded[number]["slot"]:
-            state.folded[number]["slot"] = NONE
+        if slot == folded["slot"]:
+            folded["slot"] = NONE
         _release(slot, fits, state)
         slot = following
     count = _close_second(number, bars, symbol["calendar"], sessions, -1, out, count)
     symbol["head"] = slot
+    while folded["kept"] > 0 and state.seconds[number, folded["first"]]["ts_close"] <= limit:
+        folded["first"] = (folded["first"] + 1) % SECONDS
+        folded["kept"] -= 1
     return _close_before(number, bars, limit, -1, out, count)
 
 

@@ -49,8 +49,13 @@ SOURCE = np.dtype([("asserted", "i8"), ("rank", "i8")])
 #: A forming bar; `trade_count` 0 = none, and `ts_close` is that of the one before. The notional is 128 bits in two limbs.
 BAR = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8")])
 #: How far a symbol's rows are folded into its bars in `State.live`. `slot`: the last such row, NONE = nothing is folded; `end`: of the second it is
-#: in, which is not merged into the longer bars yet; `room`: volume that this second may still take.
-LIVE = np.dtype([("slot", "i4"), ("end", "i8"), ("room", "i8")])
+#: in, which is not merged into the longer bars yet; `room`: volume that this second may still take; `refused`: rows of it that found no room; `first`,
+#: `kept`: the part of its ring in `State.seconds` that counts while something is folded.
+LIVE = np.dtype([("slot", "i4"), ("refused", "i4"), ("first", "i4"), ("kept", "i4"), ("end", "i8"), ("room", "i8")])
+#: A second that was folded whole: its bar, and the slot of its last row. Nothing is kept of one with refused rows.
+SECOND = np.dtype([*_PRICES, ("notional_low", "u8"), ("notional_high", "u8"), ("slot", "i4")])
+#: Seconds kept of a symbol, at most: all that are pending, with the usual lateness bound.
+SECONDS = 8
 #: A bar as it goes out. `interval`: position in LENGTHS_NS.
 OUT = np.dtype([("symbol", "i4"), ("interval", "i4"), *_PRICES, ("vwap", "i8")])
 #: One row. `free`, `refused`: heads of lists in the pool (rows that would overflow a volume); `needed`: rows of output the next symbol may need.
@@ -58,9 +63,11 @@ CONTROL = np.dtype([(name, "i8") for name in ("free", "free_rows", "arrival", "l
 
 
 class State(NamedTuple):
-    """The state of one partition. bars and live have shape (symbols, INTERVAL_COUNT), touched lists symbols to look at, folded is LIVE; all as long as symbols.
+    """The state of one partition. bars and live have shape (symbols, INTERVAL_COUNT), seconds (symbols, SECONDS), touched lists symbols to look at,
+    folded is LIVE; all as long as symbols.
 
-    live and folded are no more than a memory: the forming bars as they were shown last, so that the next ones begin there.
+    live, folded and seconds are no more than a memory: the forming bars as they were shown last, so that the next ones begin there, and the seconds
+    that were folded for them, so that they need not be when they are final.
     """
 
     symbols: Records
@@ -72,6 +79,7 @@ class State(NamedTuple):
     touched: NDArray[np.int32]
     live: Records
     folded: Records
+    seconds: Records
 
 
 class Rows(NamedTuple):

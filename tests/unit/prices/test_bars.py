@@ -83,6 +83,13 @@ def test_forming_bars_equal_oracle(batches: list[TickColumns]) -> None:
         assert [shown[bar[:3]] for bar in forming] == forming
 
 
+def all_forming(engine: BarEngine) -> list[Bar]:
+    """Its forming bars, those that were shown before as well."""
+    other = new_engine()
+    other.restore(engine.snapshot())
+    return bars_of_columns(other.live_bars())
+
+
 @properties
 @given(st.lists(st.tuples(st.integers(0, 3 * LATENESS), st.integers(1, 9), st.booleans()), min_size=1, max_size=40))
 def test_forming_bars_go_on_from_those_shown_last(steps: list[tuple[int, int, bool]]) -> None:
@@ -94,10 +101,50 @@ def test_forming_bars_go_on_from_those_shown_last(steps: list[tuple[int, int, bo
         if look:
             shown.update({bar[:3]: bar for bar in bars_of_columns(engine.live_bars())})
     shown.update({bar[:3]: bar for bar in bars_of_columns(engine.live_bars())})
-    other = new_engine()
-    other.restore(engine.snapshot())
-    afresh = bars_of_columns(other.live_bars())
+    afresh = all_forming(engine)
     assert [shown[bar[:3]] for bar in afresh] == afresh
+
+
+@settings(properties, max_examples=250)
+@given(any_batches(), st.sets(st.integers(0, 8)))
+def test_looking_at_forming_bars_changes_nothing_that_is_final(batches: list[TickColumns], looks: set[int]) -> None:
+    """Seconds that were folded for forming bars are not folded again when they are final."""
+    looked, plain = new_engine(), new_engine()
+    for number, ticks in enumerate(batches):
+        assert late_of(looked, ticks) == late_of(plain, ticks)
+        if number in looks:
+            looked.live_bars()
+    assert all_forming(looked) == all_forming(plain)
+
+
+@properties
+@given(
+    st.lists(st.tuples(st.integers(0, 2 * SECOND), st.integers(-SECOND, 0), st.integers(1, 9), st.booleans()), min_size=1, max_size=60),
+    st.sampled_from([0, LATENESS, 30 * SECOND]),
+)
+def test_seconds_are_folded_once_or_again(steps: list[tuple[int, int, int, bool]], lateness: int) -> None:
+    """More seconds pending than are remembered, none, and rows that come between those that were folded: the same bars as when nobody looks."""
+    looked, plain = (BarEngine(session_table(), lateness) for _ in range(2))
+    at = 0
+    for number, (step, back, price, look) in enumerate(steps, 1):
+        at += step
+        ticks = batch("live:x", [("AA.XCME", max(0, at + back), price, price, number)])
+        assert late_of(looked, ticks) == late_of(plain, ticks)
+        if look:
+            looked.live_bars()
+    end = batch("live:x", [], END, ended=True)
+    assert late_of(looked, end) == late_of(plain, end)
+    assert looked.pending_rows == plain.pending_rows == 0
+
+
+def test_a_second_with_a_row_that_found_no_room_is_folded_again() -> None:
+    looked, plain, half = new_engine(), new_engine(), 2**62
+    ticks: list[Tick] = [("BB.XSIM", 0, 10, half, 1), ("BB.XSIM", 1, 20, half, 2), ("BB.XSIM", 2 * SECOND, 40, 1, 3), ("BB.XSIM", 9 * SECOND, 40, 1, 4)]
+    for tick in ticks:
+        one = batch("live:x", [tick])
+        assert late_of(looked, one) == late_of(plain, one)
+        looked.live_bars()
+    assert looked.pending_rows == plain.pending_rows == 1
 
 
 def honest_batches(rows: list[SourceTick], cuts: list[int]) -> list[TickColumns]:

@@ -34,7 +34,7 @@ def scattered(lists: list[list[tuple[int, ...]]], seed: int) -> State:
         if mine:
             symbols["head"][number], symbols["tail"][number] = mine[0], mine[-1]
     none = np.zeros(0, SYMBOL)
-    return State(symbols, none, none, none, pending, none, np.zeros(0, np.int32), none, none)
+    return State(symbols, none, none, none, pending, none, np.zeros(0, np.int32), none, none, none)
 
 
 def packed(state: State) -> tuple[NDArray[np.uint8], Records]:
