@@ -69,7 +69,8 @@ async def test_the_paths_of_operations(storm_stack: Stack) -> None:
         assert await ask("GET", path) == done
         listed = await ask("GET", "/v1/operations", params={"filter": 'owner = "e2e" AND done = true'})
         assert [each["name"] for each in listed["operations"]] == [operation["name"]]
-        assert [job["id"] for job in (await ask("GET", "/v1/jobs", params={"page_size": "1"}))["jobs"]] == [done["metadata"]["id"]]
+        newest = await ask("GET", "/v1/jobs", params={"kind": "cache.clean", "page_size": "1"})  # the schedule makes jobs of other kinds
+        assert [job["id"] for job in newest["jobs"]] == [done["metadata"]["id"]]
         assert await ask("POST", f"{path}:cancel", json={}) == {}
         assert await ask("DELETE", path) == {}
         assert (await ask("GET", "/v1/operations", params={"filter": 'owner = "e2e"'}))["operations"] == []

@@ -19,7 +19,7 @@ class StreamWorkerSettings(RuntimeSettings):
     checkpoint_interval_ms: int = Field(1000, validation_alias="SIGNALBOX_CHECKPOINT_INTERVAL_MS", ge=10)
     """Milliseconds between checkpoints of a partition while it has input. What is processed twice after a crash, at most."""
     live_interval_ms: int = Field(10, validation_alias="SIGNALBOX_LIVE_INTERVAL_MS", ge=1)
-    """Least milliseconds between two calls of a processor's `live`."""
+    """Least milliseconds between two times that a partition shows what is not final; the first after a pause follows its records."""
     gather_ms: int = Field(12, validation_alias="SIGNALBOX_GATHER_MS", ge=0, le=1000)
     """Milliseconds that a fetch waits at the broker for more, in all partitions, while records come all the time; the first after a pause waits for nothing."""
     engine: Literal["compiled", "plain"] = Field("compiled", validation_alias="SIGNALBOX_ENGINE")
