@@ -132,10 +132,6 @@ class Hub:
         """Open time of the newest final bar, UTC nanoseconds; -1 for none."""
         return newest(self._series.get(SeriesKey(Channel.BARS, symbol, interval)))
 
-    def later(self, seconds: float, step: Callable[[], None]) -> None:
-        """Call a function after that time, in a later turn of the loop."""
-        self._schedule(seconds, step)
-
     # -- clients
 
     def connect(self, codec: Codec, transport: Transport) -> Connection:

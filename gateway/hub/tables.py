@@ -3,7 +3,7 @@
 So a record stays in one piece, and rows of one series are made only where somebody wants them. Made in the readers' threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -60,14 +60,6 @@ def table_of(record: Record) -> Table:
     traceparent = read_headers(record.headers).traceparent
     table = _ticks(record.value) if record.topic == TICKS.name else _live_bars(record.value)
     return table._replace(traceparent=traceparent, origin=origin_of(record, traceparent))
-
-
-def joined(tables: Sequence[Table]) -> Table:
-    """Tables of one channel as one, in their order; at least one. Trace contexts are left behind."""
-    numbers: dict[str, int] = {}
-    symbol = [np.array([numbers.setdefault(name, len(numbers)) for name in table.symbols], np.int64)[table.symbol] for table in tables]
-    interval, ints = (np.concatenate(columns) for columns in zip(*((table.interval, table.ints) for table in tables), strict=True))
-    return Table(tables[0].channel, tuple(numbers), np.concatenate(symbol), interval, ints)
 
 
 def _ticks(data: bytes) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Part of a worker's time that `live` may take, and while it is behind: whoever watches then sees forming bars less often, and final ones sooner.
 SHARE, SHARE_BEHIND = 0.5, 0.1
 #: A partition without new records is looked at as often: what was held back may be due.
@@ -24,6 +26,10 @@ class LiveTurns:
         """When a partition is looked at although there is nothing new."""
         self._free_ns = 0
         self._cost_ns = 0
+
+    def in_order(self, partitions: Iterable[int]) -> list[int]:
+        """Those that showed something longest ago come first: where turns take all the time they may, each gets some."""
+        return sorted(partitions, key=lambda partition: self._next_ns.get(partition, 0))
 
     def due_ns(self, partition: int, *, news: bool) -> int:
         """When it is this partition's turn, at the earliest. news: whether it has records that were not shown."""

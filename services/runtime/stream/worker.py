@@ -284,8 +284,8 @@ class StreamWorker:
         await self._app.read_again()
 
     def _live(self) -> None:
-        for pipeline in self._pipelines.values():
-            self._live_if_due(pipeline)
+        for partition in self._live_turns.in_order(self._pipelines):
+            self._live_if_due(self._pipelines[partition])
 
     def _live_if_due(self, pipeline: PartitionPipeline) -> None:
         if self._draining or self._outputs.crowded:

@@ -9,7 +9,7 @@ from signalbox.events.v1 import analysis_batch_pb2
 from gateway.hub.blocks import MOST_ROWS, blocks_of
 from gateway.hub.rows import BarRow, TickRow
 from gateway.hub.series import Channel, SeriesKey
-from gateway.hub.tables import joined, table_of
+from gateway.hub.tables import table_of
 from services.runtime.columns import WEEK_NS, BarColumns, IndicatorColumns, InstrumentRef, TickColumns, encode_bars, encode_indicators, encode_ticks
 from services.runtime.errors import BadRecord
 from services.runtime.kafka import Record
@@ -114,12 +114,3 @@ def test_garbage_is_a_bad_record(topic: str) -> None:
 def test_a_signal_that_cannot_be_used_is_a_bad_record(row: analysis_batch_pb2.SignalRow) -> None:
     with pytest.raises(BadRecord):
         blocks_of(record(SIGNALS.name, analysis_batch_pb2.SignalBatch(signals=[row]).SerializeToString()))
-
-
-def test_tables_joined_keep_the_order_of_each_series() -> None:
-    tables = [
-        table_of(record(LIVE_BARS.name, encode_bars(bar_columns(list(instruments), [60] * 3, ts_recv=number))))
-        for number, instruments in enumerate([(0, 1, 0), (1, 1, 0)], 1)
-    ]
-    rows = {block.key.symbol: [(row[0], row[-1]) for row in block.ints.tolist()] for block in joined(tables).blocks()}
-    assert rows == {"ES.XCME": [(0, 1), (2, 1), (2, 2)], "BTC.XSIM": [(1, 1), (0, 2), (1, 2)]}

@@ -63,3 +63,15 @@ def test_one_turn_that_was_interrupted_delays_the_next_by_little() -> None:
 def test_the_share_grows_again_when_turns_become_short() -> None:
     before, after = run(LiveTurns(INTERVAL_NS), [*[40_000_000] * 12, 1_000, 1_000])[-2:]
     assert after - before <= INTERVAL_NS + STEP_NS
+
+
+def test_where_turns_take_all_the_time_each_partition_gets_some() -> None:
+    turns, now = LiveTurns(INTERVAL_NS), 5_000_000_000
+    shown: list[int] = []
+    while len(shown) < 40:
+        now += STEP_NS
+        for partition in turns.in_order(range(4)):
+            if now >= turns.due_ns(partition, news=True):
+                turns.took(partition, now, now + 5_000_000, shown=True, behind=True)
+                shown.append(partition)
+    assert all(shown.count(partition) == 10 for partition in range(4))
