@@ -42,8 +42,9 @@ FULL_RATE = 100_000
 SYMBOLS = 500
 WARM_UP_S = 3.0
 REFERENCE_S = 5.0
-#: Time for the sender to start and to make its schedule.
+#: Time for the sender to start, and to encode its schedule: ticks a second, a third of what was seen.
 LEAD_S = 3.0
+ENCODED_PER_S = 250_000
 #: A bar is final this long after its end (the worker's default).
 LATENESS_NS = 2_000_000_000
 SECOND_NS, MINUTE_NS = 1_000_000_000, 60_000_000_000
@@ -86,8 +87,12 @@ def run() -> list[Result]:
 
 
 def _schedule(rate: int, seconds: float, first_symbol: int) -> Schedule:
-    start_s = int(time.time() + LEAD_S) + 1
-    return Schedule(rate, seconds, SYMBOLS, first_symbol, start_s * SECOND_NS)
+    """Begins when its sender is ready."""
+    return Schedule(rate, seconds, SYMBOLS, first_symbol, int(time.time() + _lead_s(rate * seconds) + 1) * SECOND_NS)
+
+
+def _lead_s(ticks: float) -> float:
+    return LEAD_S + ticks / ENCODED_PER_S
 
 
 def _results(rate: int, live: NDArray[np.float64], final: NDArray[np.float64], bare: NDArray[np.float64], cpu: dict[str, float]) -> list[Result]:
@@ -195,7 +200,7 @@ async def _client(stack: Stack, schedule: Schedule) -> tuple[Received, Received]
     assert isinstance(listener, _Listener)
     command = arguments_of(schedule, stack.bootstrap, TICKS.name, PARTITIONS, ends=True)
     sender = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    bars, deadline = expected_bars(schedule), time.monotonic() + LEAD_S + schedule.seconds + PATIENCE_S
+    bars, deadline = expected_bars(schedule), time.monotonic() + _lead_s(schedule.count) + schedule.seconds + PATIENCE_S
     while listener.finals < bars:
         if listener.ended is not None:
             raise RuntimeError(f"the client was disconnected: {listener.ended}")
@@ -237,7 +242,7 @@ def _bare(stack: Stack, schedule: Schedule) -> NDArray[np.float64]:
     sender = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     got: list[NDArray[np.float64]] = []
     measured_ns = schedule.start_ns + int(WARM_UP_S * 1e9)
-    left, deadline = schedule.count, time.monotonic() + LEAD_S + schedule.seconds + PATIENCE_S
+    left, deadline = schedule.count, time.monotonic() + _lead_s(schedule.count) + schedule.seconds + PATIENCE_S
     while left and time.monotonic() < deadline:
         message = consumer.poll(0.1)
         if message is None or message.error() is not None:

@@ -113,23 +113,43 @@ def due(schedule: Schedule) -> Iterator[NDArray[np.int64]]:
         at = until
 
 
-def send(schedule: Schedule, producer: Producer, topic: str, partitions: int, *, ends: bool) -> None:
-    """The whole schedule. ends: whether to say that the source has ended."""
-    place = np.array([partition_of(name, partitions) for name in schedule.names])[schedule.symbol]
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A record of the schedule, encoded before the run: what the sender takes of the machine is not what is measured."""
 
-    def produce(partition: int, columns: TickColumns) -> None:
+    turn: int
+    """Turn in which it is sent: FLUSH_S * turn after the start."""
+    partition: int
+    value: bytes
+
+
+def batches(schedule: Schedule, partitions: int) -> list[Batch]:
+    """What falls into each turn, partition by partition; a turn takes all that was due since the one before."""
+    place = np.array([partition_of(name, partitions) for name in schedule.names])[schedule.symbol]
+    turn = -(-(schedule.sent_ns - schedule.start_ns) // int(FLUSH_S * 1e9))
+    # Stable: the rows of a record stay in their order.
+    order = np.lexsort((place, turn))
+    starts = np.flatnonzero(np.diff(turn[order], prepend=-1) | np.diff(place[order], prepend=-1))
+    return [Batch(int(turn[rows[0]]), int(place[rows[0]]), encode_ticks(schedule.columns(rows))) for rows in np.split(order, starts[1:])]
+
+
+def send(schedule: Schedule, records: list[Batch], producer: Producer, topic: str, partitions: int, *, ends: bool) -> None:
+    """The whole schedule. ends: whether to say that the source has ended. Raises RuntimeError when it was not ready at the start."""
+
+    def produce(partition: int, value: bytes) -> None:
         headers = record_headers(TICKS.message, f"{schedule.source}/{partition}", new_traceparent())
-        producer.produce(topic, encode_ticks(columns), partition=partition, headers=list(headers))
+        producer.produce(topic, value, partition=partition, headers=list(headers))
         producer.poll(0)
 
-    for rows in due(schedule):
-        for partition in range(partitions):
-            if len(part := rows[place[rows] == partition]):
-                produce(partition, schedule.columns(part))
+    if time.time_ns() > schedule.start_ns:
+        raise RuntimeError("the schedule was not ready in time")
+    for record in records:
+        time.sleep(max(0.0, schedule.start_ns / 1e9 + record.turn * FLUSH_S - time.time()))
+        produce(record.partition, record.value)
     if ends:
         time.sleep(END_AFTER_S)
     for partition in range(partitions) if ends else ():
-        produce(partition, schedule.end())
+        produce(partition, encode_ticks(schedule.end()))
     if left := producer.flush(30):
         raise RuntimeError(f"{left} records were not acknowledged")
 
@@ -151,9 +171,8 @@ def main() -> None:
     parser.add_argument("--ends", action="store_true")
     told = parser.parse_args()
     schedule = Schedule(told.rate, told.seconds, told.symbols, told.first_symbol, told.start_ns)
-    # Made before the start, not in it.
-    _ = schedule.sent_ns, schedule.symbol, schedule.price, schedule.size
-    send(schedule, make_producer(told.bootstrap), told.topic, told.partitions, ends=told.ends)
+    records = batches(schedule, told.partitions)
+    send(schedule, records, make_producer(told.bootstrap), told.topic, told.partitions, ends=told.ends)
     print(json.dumps({"cpu_seconds": time.process_time()}))
 
 
