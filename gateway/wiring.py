@@ -19,6 +19,7 @@ from gateway.grpc_stream import SubscriptionService, add_subscription_service
 from gateway.hub.hub import HEARTBEAT_S, Hub
 from gateway.hub.intake import TICKS, Intake
 from gateway.hub.source import Source
+from gateway.hub.warm_up import warm_up
 from gateway.settings import GatewaySettings
 from gateway.web_server import start_web_server
 from gateway.ws import start_websocket_server
@@ -40,6 +41,7 @@ _RECONNECT_MS = (250, 1_000)
 
 async def main(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
     """Run until told to stop."""
+    warm_up()
     clock = SystemClock()
     hub = Hub(clock, asyncio.get_running_loop().call_later, settings.limits(), flush_interval_s=settings.hub_flush_ms / 1e3)
     intake = Intake(hub, clock, rows=settings.hub_rows)

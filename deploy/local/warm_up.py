@@ -10,7 +10,7 @@ import importlib
 import sys
 
 #: What is compiled, and the module that does it by its function `warm_up()`.
-KERNEL_MODULES = {"bar kernels": "services.prices.stream", "indicator kernels": "services.analysis.stream"}
+KERNEL_MODULES = {"bar kernels": "services.prices.stream", "indicator kernels": "services.analysis.stream", "hub kernels": "gateway.hub.warm_up"}
 
 
 def main() -> int:

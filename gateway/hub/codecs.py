@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import orjson
 from signalbox.edge.v1 import subscription_service_pb2 as edge
 
+from gateway.hub.forming_rows import FormingRows
 from gateway.hub.requests import Selections
 from gateway.hub.series import INTERVAL_ENUMS, INTERVAL_NAMES, Channel, Group, SeriesKey
 from gateway.hub.updates import Update
@@ -25,6 +26,10 @@ class Codec(Protocol):
 
     def splice(self, seq: int, tail: bytes, is_history: bool) -> bytes:
         """A whole message."""
+        ...
+
+    def forming(self, seq: int, rows: FormingRows) -> list[bytes]:
+        """Forming bars as parts of a frame, each of one or more whole messages; seq: of the first. There is at least one row."""
         ...
 
     def frame(self, messages: Sequence[bytes]) -> bytes:
@@ -70,6 +75,10 @@ class JsonCodec:
     def splice(self, seq: int, tail: bytes, is_history: bool) -> bytes:
         """As Codec says."""
         return (b'{"seq":%d,"hist":true,%b' if is_history else b'{"seq":%d,%b') % (seq, tail)
+
+    def forming(self, seq: int, rows: FormingRows) -> list[bytes]:
+        """As Codec says."""
+        return [rows.json(seq)]
 
     def frame(self, messages: Sequence[bytes]) -> bytes:
         """As Codec says."""
@@ -134,6 +143,10 @@ class ProtoCodec:
     def splice(self, seq: int, tail: bytes, is_history: bool) -> bytes:
         """As Codec says."""
         return b"".join((_SEQ, _varint(seq), _IS_HISTORY if is_history else b"", tail))
+
+    def forming(self, seq: int, rows: FormingRows) -> list[bytes]:
+        """As Codec says."""
+        return [self.splice(number, update.proto(), False) for number, update in enumerate(rows.updates, seq)]
 
     def frame(self, messages: Sequence[bytes]) -> bytes:
         """As Codec says."""

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from gateway.hub.codecs import Codec
+from gateway.hub.forming_rows import FormingRows
 from gateway.hub.limits import Limits
 from gateway.hub.series import Channel, Group, SeriesKey
 from gateway.hub.updates import Update
@@ -69,8 +70,10 @@ class _Loss:
     count: int = 1
 
 
-#: A tail; rows of a history; a series whose newest forming bar goes out; a mark.
-_Owed = bytes | Past | SeriesKey | _Mark
+#: A tail; rows of a history; a series whose newest forming bar goes out; forming bars of many series; a mark.
+_Owed = bytes | Past | SeriesKey | FormingRows | _Mark
+#: Pieces of forming bars that wait for a client that reads: a turn brings one of each partition. With more they are conflated, one by one.
+_MOST_PIECES = 16
 
 
 @dataclass(eq=False, slots=True)
@@ -95,6 +98,7 @@ class Connection:
     """Size of what waits, without histories."""
     _queue: deque[_Owed] = field(default_factory=deque)
     _forming: dict[SeriesKey, list[Update]] = field(default_factory=dict)
+    _pieces: int = 0
     _lost: dict[SeriesKey, _Loss] = field(default_factory=dict)
     _beats: bool = False
 
@@ -114,6 +118,17 @@ class Connection:
         else:
             self._say_lost(update.key)
             self.put(self.codec.update(update))
+
+    def offer_forming(self, rows: FormingRows) -> None:
+        """Forming bars of a channel and interval of which it wants all; at least one."""
+        if self.closed:
+            return
+        if self._pieces < _MOST_PIECES and self.transport.is_writable():
+            self._pieces += 1
+            self._queue.append(rows)
+        else:
+            for update in rows.updates:
+                self._offer_forming(update)
 
     def put(self, tail: bytes) -> None:
         """A message that is never left out. Closes the connection when too much waits and the client does not read."""
@@ -138,6 +153,8 @@ class Connection:
         self._lost.pop(key, None)
         if self._forming.pop(key, None) is not None:
             self._queue.remove(key)
+        if self._pieces:
+            self._queue = deque(_without(owed, key) for owed in self._queue)
 
     def flush(self) -> None:
         """Send what waits, as far as the client reads; some frames at a time."""
@@ -145,10 +162,10 @@ class Connection:
             if self.closed or not self.transport.is_writable():
                 break
             self._say_all_lost()
-            messages = self._next_frame()
-            if self.closed or not messages:
+            sent, messages = self.seq, self._next_frame()
+            if self.closed or self.seq == sent:
                 break
-            self._send(messages)
+            self._send(messages, self.seq - sent)
         self._check_queue()
 
     def close(self, code: int, reason: str, why: str) -> None:
@@ -157,6 +174,7 @@ class Connection:
             self.closed = True
             self._queue.clear()
             self._forming.clear()
+            self._pieces = 0
             DISCONNECTS.labels(why).inc()
             self.transport.close(code, reason)
 
@@ -213,6 +231,10 @@ class Connection:
             return [self._splice(owed)]
         if isinstance(owed, SeriesKey):
             return self._forming_messages(owed)
+        if isinstance(owed, FormingRows):
+            self._pieces -= 1
+            first, self.seq = self.seq + 1, self.seq + len(owed)
+            return self.codec.forming(first, owed) if len(owed) else []
         self._beats = False
         return [self._splice(self.codec.heartbeat(self.seq, self.now_ns()))]
 
@@ -242,10 +264,10 @@ class Connection:
         self.seq += 1
         return self.codec.splice(self.seq, tail, is_history)
 
-    def _send(self, messages: list[bytes]) -> None:
+    def _send(self, messages: list[bytes], count: int) -> None:
         frame = self.codec.frame(messages)
         self.traffic.frames += 1
-        self.traffic.messages += len(messages)
+        self.traffic.messages += count
         self.traffic.bytes += len(frame)
         self.transport.send(frame)
 
@@ -256,3 +278,7 @@ class Connection:
 
     def _too_slow(self, what: str) -> None:
         self.close(TRY_AGAIN_LATER, f"too slow: {what}", "too slow")
+
+
+def _without(owed: _Owed, key: SeriesKey) -> _Owed:
+    return owed.without(key.symbol) if isinstance(owed, FormingRows) and owed.group == key.group else owed

@@ -11,24 +11,34 @@ from gateway.hub.tables import Table
 from gateway.hub.updates import Update
 
 _INTERVALS = np.array(sorted(INTERVAL_NAMES), np.int64)
+_PLACE = {interval: place for place, interval in enumerate(_INTERVALS.tolist())}
 _FIRST_SYMBOLS = 64
 
 
 class FormingBars:
-    """One row for each symbol and interval. Whether a bar is final by now is not known here."""
+    """One row for each symbol and interval, and when its newest final bar opened: a forming bar that arrives after it would turn time back."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._rows = np.zeros((_FIRST_SYMBOLS * len(_INTERVALS), len(BarRow._fields)), np.int64)
         self._traceparents = np.full(len(self._rows), None, np.object_)
         self._known = np.zeros(len(self._rows), np.bool_)
+        self._final = np.full(len(self._rows), -1, np.int64)
 
-    def put(self, table: Table) -> None:
-        """Take over rows; the last of each series stays."""
+    def put(self, table: Table) -> NDArray[np.bool_]:
+        """Take over rows; the last of each series stays. Returns which of them are newer than what is final."""
         numbers = np.array([self._number(symbol) for symbol in table.symbols], np.int64)
         self._grow()
         at = self._places(numbers[table.symbol], table.interval)
         self._rows[at], self._traceparents[at], self._known[at] = table.ints, table.traceparent, True
+        newer: NDArray[np.bool_] = table.ints[:, 0] > self._final[at]
+        return newer
+
+    def finish(self, symbol: str, interval: int, ts_open: int) -> None:
+        """The newest final bar of a series."""
+        number = self._number(symbol)
+        self._grow()
+        self._final[number * len(_PLACE) + _PLACE[interval]] = ts_open
 
     def get(self, key: SeriesKey) -> Update | None:
         """The newest bar of a series."""
@@ -55,3 +65,4 @@ class FormingBars:
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             self._traceparents = np.concatenate([self._traceparents, np.full(len(self._traceparents), None, np.object_)])
             self._known = np.concatenate([self._known, np.zeros_like(self._known)])
+            self._final = np.concatenate([self._final, np.full(len(self._final), -1, np.int64)])

@@ -1,7 +1,7 @@
 """Who wants what: takes rows, keeps their history, tells the clients."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -124,6 +124,10 @@ class Hub:
             return [known.get(symbol) or self.series(SeriesKey(group.channel, symbol, group.interval)) for symbol in symbols]
         return [series if (series := known.get(symbol)) is not None and series.subscribers else None for symbol in symbols]
 
+    def everyone(self, group: Group) -> Mapping[Connection, None]:
+        """Who wants all of a channel and interval; for reading."""
+        return self._wildcards.get(group, {})
+
     def known(self, group: Group) -> Mapping[str, Series]:
         """The series of a channel and interval that are known, by symbol; for reading."""
         return self._groups.get(group, _NONE)
@@ -195,9 +199,11 @@ class Hub:
 
     # -- updates
 
-    def tell(self, series: Series, update: Update) -> None:
-        """Tell everyone who wants the series. The caller counts updates: many at once, for a counter costs as much as a small update."""
+    def tell(self, series: Series, update: Update, but: Container[Connection] = ()) -> None:
+        """Tell everyone who wants the series, but for some. The caller counts updates: many at once, for a counter costs as much as a small update."""
         for connection in series.subscribers:
+            if connection in but:
+                continue
             connection.offer(update)
             if not connection.dirty:
                 self.wake(connection)

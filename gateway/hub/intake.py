@@ -4,8 +4,9 @@ from typing import cast
 
 import numpy as np
 
-from gateway.hub.blocks import MOST_ROWS, Block
+from gateway.hub.blocks import MOST_ROWS, Block, Origin
 from gateway.hub.events import Event
+from gateway.hub.forming_rows import FormingRows
 from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHistory, SignalHistory
 from gateway.hub.hub import Hub, Series, newest
 from gateway.hub.rates import Rate
@@ -91,29 +92,36 @@ class Intake:
         return series
 
     def _take_live_bars(self, table: Table) -> None:
-        self._hub.forming.put(table)
+        newer = self._hub.forming.put(table)
         self._observe(int(table.ints[-1, _BAR_RECV]))
         for interval in np.unique(table.interval).tolist():
-            if self._hub.is_wanted(Group(Channel.LIVE_BARS, interval)):
-                self._tell_forming(table.take(table.interval == interval), interval)
+            if self._hub.is_wanted(group := Group(Channel.LIVE_BARS, interval)):
+                wanted = (table.interval == interval) & newer
+                self._tell_forming(table.origin, FormingRows(group, table.symbols, table.symbol[wanted], table.ints[wanted], table.traceparent))
 
-    def _tell_forming(self, table: Table, interval: int) -> None:
-        group = Group(Channel.LIVE_BARS, interval)
-        wanted, final = self._hub.wanted_of(group, table.symbols), self._hub.known(Group(Channel.BARS, interval))
-        told = 0
-        for number, values in zip(table.symbol.tolist(), table.ints.tolist(), strict=True):
-            series = wanted[number]
-            # A forming bar that arrives after its final one would turn time back.
-            if series is not None and values[0] > newest(final.get(series.key.symbol)):
-                told += 1
-                self._deliveries.note(table.origin, 1, len(series.subscribers))
-                self._hub.tell(series, Update(series.key, BarRow._make(values), table.traceparent))
-        self._hub.count_updates(Channel.LIVE_BARS, told)
+    def _tell_forming(self, origin: Origin | None, rows: FormingRows) -> None:
+        """Those who want all of them get them in one piece, the others one by one."""
+        everyone = self._hub.everyone(rows.group)
+        series_of = self._hub.wanted_of(rows.group, rows.symbols)
+        rows = rows.take(np.array([series is not None for series in series_of], np.bool_)[rows.symbol])
+        if not len(rows):
+            return
+        for connection in everyone:
+            connection.offer_forming(rows)
+            self._hub.wake(connection)
+        clients = max(len(series.subscribers) for series in filter(None, series_of))
+        if clients > len(everyone):
+            for number, update in zip(rows.symbol.tolist(), rows.updates, strict=True):
+                self._hub.tell(cast(Series, series_of[number]), update, but=everyone)
+        self._deliveries.note(origin, len(rows), clients)
+        self._hub.count_updates(Channel.LIVE_BARS, len(rows))
 
     def _take_bars(self, series: Series, block: Block) -> None:
         history = cast(BarHistory | None, series.history) or BarHistory(self._rows)
         series.history = history
-        self._tell(series, history, history.add(block.ints), block)
+        fresh = history.add(block.ints)
+        self._hub.forming.finish(block.key.symbol, block.key.interval, newest(series))
+        self._tell(series, history, fresh, block)
 
     def _take_indicators(self, series: Series, block: Block) -> None:
         history = cast(IndicatorHistory | None, series.history)

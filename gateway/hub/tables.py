@@ -3,6 +3,7 @@
 So a record stays in one piece, and rows of one series are made only where somebody wants them. Made in the readers' threads.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,12 +12,26 @@ from numpy.typing import NDArray
 
 from gateway.hub.blocks import Block, Origin, bar_matrix, digits, groups, matrix, origin_of, parts_of
 from gateway.hub.history import IntBlock
-from gateway.hub.series import NO_INTERVAL, Channel, SeriesKey
-from services.runtime.columns import decode_bars, decode_ticks
+from gateway.hub.rows import BarRow
+from gateway.hub.series import INTERVAL_NAMES, NO_INTERVAL, Channel, SeriesKey
+from services.runtime.columns import decode_bars, decode_ticks, read_instruments
+from services.runtime.engine_choice import PLAIN
 from services.runtime.headers import read_headers
 from services.runtime.kafka import Record
 from services.runtime.topics import TICKS
+from services.runtime.wire_codec import BarReader
 
+
+class _Readers(threading.local):
+    """Of each thread its own."""
+
+    def __init__(self) -> None:
+        self.forming = BarReader(forming=True)
+
+
+_readers = _Readers()
+#: By a number of seconds.
+_IS_INTERVAL = np.isin(np.arange(max(INTERVAL_NAMES) + 1), list(INTERVAL_NAMES))
 #: A symbol's part in the number of a series within a table.
 _SYMBOL_STEP = 1_000_000
 
@@ -73,6 +88,27 @@ def _ticks(data: bytes) -> Table:
 
 
 def _live_bars(data: bytes) -> Table:
+    return (None if PLAIN else _plain_live_bars(data)) or _any_live_bars(data)
+
+
+def _plain_live_bars(data: bytes) -> Table | None:
+    """By compiled code; None for a record that `decode_bars` has to look at."""
+    found = _readers.forming.read(data)
+    if found is None:
+        return None
+    rows, small = found.rows, found.small[:, : found.rows]
+    refs = read_instruments(found.entries)
+    symbols = tuple(ref.symbol for ref in refs)
+    if len(set(symbols)) < len(symbols) or not bool(_IS_INTERVAL[small[1]].all()):
+        return None
+    ints = np.empty((rows, len(BarRow._fields)), np.int64)
+    *wide, shift, received = found.wide[:, :rows]
+    for place, column in enumerate((*wide, small[2], small[3], shift, *digits(refs, small[0]), received)):
+        ints[:, place] = column
+    return Table(Channel.LIVE_BARS, symbols, small[0].astype(np.int64), small[1].astype(np.int64), ints)
+
+
+def _any_live_bars(data: bytes) -> Table:
     bars = decode_bars(data)
     symbols, symbol = tuple(each.symbol for each in bars.instruments), bars.instrument.astype(np.int64)
     return Table(Channel.LIVE_BARS, symbols, symbol, bars.interval.astype(np.int64), bar_matrix(bars))

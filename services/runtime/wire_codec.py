@@ -1,6 +1,6 @@
 """The columnar records of the stream, by compiled code: the same columns and bytes as services.runtime.columns, several times faster for small records.
 
-For the stream workers only: who imports this loads numba. Records that the compiled reader does not take for plain are left to `columns`, which also
+For the stream workers and the gateway: who imports this loads numba. Records that the compiled reader does not take for plain are left to `columns`, which also
 says what is wrong with them; with SIGNALBOX_ENGINE=plain all of them are.
 """
 
@@ -122,7 +122,7 @@ class TickReader:
 
 @dataclass(frozen=True, slots=True)
 class BarRecord:
-    """Final bars as they were read. wide, small: columns in the order of BAR_WIDE and BAR_SMALL, of which the first `rows` count."""
+    """Bars as they were read. wide, small: columns in the order of BAR_WIDE (of forming bars then ts_recv) and BAR_SMALL; the first `rows` count."""
 
     rows: int
     entries: list[bytes]
@@ -132,11 +132,11 @@ class BarRecord:
 
 
 class BarReader:
-    """Reads final bars, for one thread."""
+    """Reads final bars, or forming ones, for one thread."""
 
-    def __init__(self) -> None:
-        # Without ts_recv: a record that has it is not plain, nor one of final bars.
-        self._reader = _Reader(BarBatch, BAR_WIDE, BAR_SMALL, {})
+    def __init__(self, *, forming: bool = False) -> None:
+        # Of final bars without ts_recv: a record that has it is not plain, nor one of final bars.
+        self._reader = _Reader(BarBatch, BAR_WIDE | {"ts_recv": _ANY} if forming else BAR_WIDE, BAR_SMALL, {})
 
     def read(self, data: bytes) -> BarRecord | None:
         """None for a record that `decode_bars` has to look at. It takes any other with intervals of INTERVALS, and instruments as entries, each once."""
