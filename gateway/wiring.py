@@ -17,7 +17,7 @@ from gateway.grpc_server import AllHealth, start_grpc_server
 from gateway.grpc_stream import SERVICE as SUBSCRIPTIONS
 from gateway.grpc_stream import SubscriptionService, add_subscription_service
 from gateway.hub.hub import HEARTBEAT_S, Hub
-from gateway.hub.intake import TICKS, Intake
+from gateway.hub.intake import Intake
 from gateway.hub.source import Source
 from gateway.hub.warm_up import warm_up
 from gateway.settings import GatewaySettings
@@ -45,7 +45,7 @@ async def main(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
     clock = SystemClock()
     hub = Hub(clock, asyncio.get_running_loop().call_later, settings.limits(), flush_interval_s=settings.hub_flush_ms / 1e3)
     intake = Intake(hub, clock, rows=settings.hub_rows)
-    source = Source(settings.kafka_bootstrap_servers, intake.take, lifecycle.fail, partial(hub.is_wanted, TICKS), clock)
+    source = Source(settings.kafka_bootstrap_servers, intake.take, lifecycle.fail, hub.wants, clock)
     gateway = _Gateway(settings, lifecycle, hub, intake, source, clock)
     await gateway.start()
     await lifecycle.stopping.wait()

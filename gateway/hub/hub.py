@@ -112,6 +112,10 @@ class Hub:
         """Whether anybody has subscribed to any of a channel and interval."""
         return self._wanted_symbols[group] > 0
 
+    def wants(self, channels: Container[Channel]) -> bool:
+        """Whether anybody has subscribed to any of these channels; from any thread."""
+        return any(count > 0 and group.channel in channels for group, count in list(self._wanted_symbols.items()))
+
     def wanted(self, key: SeriesKey) -> Series | None:
         """A series that somebody has subscribed to; None when nobody has."""
         found = self.series(key) if key.group in self._wildcards else self._series.get(key)

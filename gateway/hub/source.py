@@ -9,6 +9,7 @@ from gateway.hub.blocks import Block, blocks_of, blocks_of_backlog
 from gateway.hub.events import TOPICS as EVENTS
 from gateway.hub.events import Event, events_of
 from gateway.hub.handover import Handover
+from gateway.hub.series import Channel
 from gateway.hub.tables import Table, table_of
 from gateway.hub.tick_tables import table_of_ticks
 from gateway.metrics import BAD_RECORDS
@@ -16,6 +17,7 @@ from services.runtime.clock import Clock
 from services.runtime.errors import BadRecord
 from services.runtime.kafka import Record, TopicReader, tail_start
 from services.runtime.logging import get_logger
+from services.runtime.quiet import until_quiet_ns
 from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
 
 _log = get_logger("hub")
@@ -23,14 +25,17 @@ _log = get_logger("hub")
 #: Records of each partition of what is not kept as history from its beginning: enough for some ticks of each symbol.
 _TAIL_RECORDS = 200
 
-_HISTORY = (BARS.name, INDICATORS.name, SIGNALS.name)
+#: What is computed from final bars.
+_DERIVED = (INDICATORS.name, SIGNALS.name)
+_DERIVED_CHANNELS = (Channel.INDICATORS, Channel.SIGNALS)
 _LIVE = (LIVE_BARS.name, TICKS.name)
 #: Ticks come all the time, and what is final for all symbols within some milliseconds.
 _GATHER_MS = 10
 #: Between two looks at what was read: the partitions' records come together, and a thread that wakes for each of them takes the loop's time.
 _LIVE_PAUSE_S = 0.002
-#: The same while nobody wants ticks.
+#: The same while nobody wants ticks, and what is derived.
 _UNWANTED_PAUSE_S = 0.05
+_UNWANTED_DERIVED_PAUSE_S = 0.2
 #: Of the history, what can be decoded many records at a time.
 _TOGETHER = (BARS.name, INDICATORS.name)
 
@@ -38,7 +43,7 @@ _TOGETHER = (BARS.name, INDICATORS.name)
 class Source:
     """Reads the topics into the hub: final rows from the beginning of what is kept; ticks, forming bars and events from near the end.
 
-    on_failure: called from a thread with what ended a reader. wants_ticks: whether any client wants ticks, asked from a thread.
+    on_failure: called from a thread with what ended a reader. wants: whether any client wants any of these channels, asked from a thread.
     """
 
     def __init__(
@@ -46,15 +51,18 @@ class Source:
         bootstrap: str,
         take: Callable[[Block | Table | Event], None],
         on_failure: Callable[[BaseException], None],
-        wants_ticks: Callable[[], bool],
+        wants: Callable[[Sequence[Channel]], bool],
         clock: Clock,
     ) -> None:
         self._bootstrap = bootstrap
-        self._wants_ticks = wants_ticks
+        self._wants = wants
         self._on_failure = on_failure
         self._clock = clock
         self._handover = Handover(asyncio.get_running_loop(), take)
-        self._history = TopicReader(bootstrap, _HISTORY, self._on_records, on_failure=on_failure, gather_ms=_GATHER_MS)
+        self._history = (
+            TopicReader(bootstrap, (BARS.name,), self._on_records, on_failure=on_failure, gather_ms=_GATHER_MS),
+            TopicReader(bootstrap, _DERIVED, self._on_derived, on_failure=on_failure, gather_ms=_GATHER_MS),
+        )
         self._live: tuple[TopicReader, ...] = ()
         self._stopping = threading.Event()
         self._loaded = False
@@ -62,39 +70,36 @@ class Source:
     async def start(self) -> None:
         """Begin to read; returns when everything that was there has been taken over. Raises Unavailable, ReaderFailed."""
         start = await asyncio.to_thread(self._tails)
-        self._history.start()
-        await self._history.wait_caught_up()
-        await self._taken_over()
+        await self._read(self._history)
         # Only now: a forming bar is told from a final one by what is final.
         forming = TopicReader(self._bootstrap, (LIVE_BARS.name, *EVENTS), self._on_live, start=start, on_failure=self._on_failure)
         ticks = TopicReader(self._bootstrap, (TICKS.name,), self._on_ticks, start=start, on_failure=self._on_failure, gather_ms=_GATHER_MS)
         self._live = (forming, ticks)
-        for reader in self._live:
-            reader.start()
-        for reader in self._live:
-            await reader.wait_caught_up()
-        await self._taken_over()
+        await self._read(self._live)
         self._loaded = True
 
     def check_ready(self) -> str | None:
         """For OpsServer: whether everything is read, and reading goes on."""
-        if not self._live:
-            return self._history.check_ready() or "ticks and forming bars are not read yet"
-        whys = (reader.check_ready() for reader in (self._history, *self._live))
+        whys = (reader.check_ready() for reader in (*self._history, *self._live))
         return next(filter(None, whys), None if self._loaded else "rows are still being taken over")
 
     def check_alive(self) -> str | None:
         """For OpsServer: whether the readers run."""
-        return next(filter(None, (reader.check_alive() for reader in (self._history, *self._live))), None)
+        return next(filter(None, (reader.check_alive() for reader in (*self._history, *self._live))), None)
 
     async def stop(self) -> None:
         """Stop reading."""
         self._stopping.set()
         self._handover.close()
-        for reader in (self._history, *self._live):
+        for reader in (*self._history, *self._live):
             await asyncio.to_thread(reader.stop)
 
-    async def _taken_over(self) -> None:
+    async def _read(self, readers: Sequence[TopicReader]) -> None:
+        """Returns when what was there is taken over."""
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            await reader.wait_caught_up()
         while self._handover.waiting():
             await self._clock.sleep(0.01)
 
@@ -106,14 +111,22 @@ class Source:
         self._stopping.wait(_LIVE_PAUSE_S)
 
     def _on_ticks(self, records: list[Record]) -> None:
-        wanted = self._wants_ticks()
-        tables = _rows_of(records) if wanted else _rows_of_unwanted(records)
-        if tables:
-            self._handover.put(tables)
+        wanted = self._wants((Channel.TICKS,))
+        self._put(_rows_of(records) if wanted else _rows_of_unwanted(records))
         self._stopping.wait(_LIVE_PAUSE_S if wanted else _UNWANTED_PAUSE_S)
 
+    def _on_derived(self, records: list[Record]) -> None:
+        """While nobody wants it, it is taken together, and when there is time in the second: it comes right after the bars that somebody waits for."""
+        if not self._loaded or self._wants(_DERIVED_CHANNELS):
+            self._on_records(records)
+            return
+        self._put(_rows_of_backlog(records))
+        self._stopping.wait(_UNWANTED_DERIVED_PAUSE_S + until_quiet_ns(self._clock.now_ns() + int(_UNWANTED_DERIVED_PAUSE_S * 1e9)) / 1e9)
+
     def _on_records(self, records: list[Record]) -> None:
-        rows = _rows_of(records) if self._loaded else _rows_of_backlog(records)
+        self._put(_rows_of(records) if self._loaded else _rows_of_backlog(records))
+
+    def _put(self, rows: Sequence[Block | Table | Event]) -> None:
         if rows:
             self._handover.put(rows)
 

@@ -58,7 +58,7 @@ class RuntimeSettings(TracingSettings):
     """Address of Valkey or Redis."""
     home: Path = Field(default=_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
     """The data folder."""
-    partitions: int = Field(default=4, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
+    partitions: int = Field(default=2, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
     """Number of partitions of the market topics."""
     host: str = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST", min_length=1)
     """Address to listen on."""

@@ -14,6 +14,9 @@ from services.runtime.stream.pipeline import PartitionPipeline
 LOOK_SECONDS = 0.02
 #: A checkpoint may take this part of a worker's time; large states are written less often.
 _SHARE = 0.1
+#: Bytes of state that a partition writes in a second. What a large one costs is paid elsewhere, and in one piece: the loop stands still while it is
+#: copied, and the broker unpacks and writes it while ticks wait.
+_BYTES_PER_SECOND = 512 << 10
 #: Longest pause that follows from that. A checkpoint that waited 7 s for a broker's restart was followed by none for 70 s, and then by a crash
 #: that had 70 s to repeat.
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -33,9 +36,9 @@ class CheckpointTurns:
         for turn, pipeline in enumerate(pipelines, start=1):
             pipeline.checkpoint_due_ns = self._quiet(now + self._interval_ns * turn // len(pipelines))
 
-    def took(self, pipeline: PartitionPipeline, begin_ns: int, took_ns: int) -> None:
-        """A checkpoint is written; sets when the next one begins."""
-        pipeline.checkpoint_due_ns = self._quiet(begin_ns + checkpoint_spacing_ns(took_ns, self._interval_ns))
+    def took(self, pipeline: PartitionPipeline, begin_ns: int, took_ns: int, size: int) -> None:
+        """A checkpoint of `size` bytes is written; sets when the next one begins."""
+        pipeline.checkpoint_due_ns = self._quiet(begin_ns + checkpoint_spacing_ns(took_ns, size, self._interval_ns))
 
     def next(self, pipelines: Collection[PartitionPipeline], writing: Iterable[PartitionPipeline]) -> list[PartitionPipeline]:
         """Those whose checkpoint begins now, at a look. writing: whose last one is not done.
@@ -58,6 +61,7 @@ class CheckpointTurns:
         return due_ns + until_quiet_ns(due_ns + self._clock.now_ns() - self._clock.monotonic_ns())
 
 
-def checkpoint_spacing_ns(took_ns: int, interval_ns: int) -> int:
-    """Nanoseconds from the beginning of a partition's checkpoint to that of its next one. took_ns: what the last one took."""
-    return max(interval_ns, min(int(took_ns / _SHARE), took_ns + int(_LONGEST_PAUSE_SECONDS * 1e9)))
+def checkpoint_spacing_ns(took_ns: int, size: int, interval_ns: int) -> int:
+    """Nanoseconds from the beginning of a partition's checkpoint to that of its next one. took_ns, size: time and bytes that the last one took."""
+    longest = took_ns + int(_LONGEST_PAUSE_SECONDS * 1e9)
+    return max(interval_ns, min(int(took_ns / _SHARE), longest), min(int(size / _BYTES_PER_SECOND * 1e9), longest))

@@ -322,7 +322,7 @@ class StreamWorker:
         begin = self._clock.monotonic_ns()
         size = await self._polled(asyncio.ensure_future(pipeline.checkpoint()))
         took = self._clock.monotonic_ns() - begin
-        self._checkpoint_turns.took(pipeline, begin, took)
+        self._checkpoint_turns.took(pipeline, begin, took, size)
         if size:
             metrics.CHECKPOINTS.labels(self._topic).inc()
             metrics.CHECKPOINT_BYTES.labels(self._topic).inc(size)

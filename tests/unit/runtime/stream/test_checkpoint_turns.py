@@ -35,23 +35,29 @@ def run(turns: CheckpointTurns, clock: ManualClock, pipelines: list[Any], second
         clock.advance(LOOK_SECONDS)
         now: list[Any] = turns.next(pipelines, [])
         for pipeline in now:
-            turns.took(pipeline, clock.monotonic_ns(), SECOND // 1000)
+            turns.took(pipeline, clock.monotonic_ns(), SECOND // 1000, 1_000)
         if now:
             begun.append((clock.now_ns() % SECOND / SECOND, [pipeline.number for pipeline in now]))
     return begun
 
 
 def test_a_quick_checkpoint_comes_at_the_interval() -> None:
-    assert checkpoint_spacing_ns(SECOND // 50, SECOND) == SECOND
+    assert checkpoint_spacing_ns(SECOND // 50, 1_000, SECOND) == SECOND
 
 
 def test_a_large_state_takes_a_tenth_of_the_time() -> None:
-    assert checkpoint_spacing_ns(SECOND // 2, SECOND) == 5 * SECOND
+    assert checkpoint_spacing_ns(SECOND // 2, 1_000, SECOND) == 5 * SECOND
+
+
+def test_a_large_state_is_written_less_often_up_to_a_bound() -> None:
+    assert checkpoint_spacing_ns(SECOND // 50, 256 << 10, SECOND) == SECOND
+    assert checkpoint_spacing_ns(SECOND // 50, 1 << 20, SECOND) == 2 * SECOND
+    assert checkpoint_spacing_ns(SECOND // 50, 1 << 30, SECOND) == 5 * SECOND + SECOND // 50
 
 
 def test_a_checkpoint_that_waited_for_the_broker_is_soon_followed_by_the_next() -> None:
-    assert checkpoint_spacing_ns(60 * SECOND, SECOND) == 65 * SECOND
-    assert checkpoint_spacing_ns(60 * SECOND, 10 * SECOND) == 65 * SECOND
+    assert checkpoint_spacing_ns(60 * SECOND, 1_000, SECOND) == 65 * SECOND
+    assert checkpoint_spacing_ns(60 * SECOND, 1_000, 10 * SECOND) == 65 * SECOND
 
 
 @pytest.mark.parametrize("count", [1, 4, 30])
