@@ -16,6 +16,7 @@ from gateway.hub.updates import Update
 
 #: Tables of symbols whose JSON is kept: with much traffic each record of a partition names the same symbols.
 _TABLES = 256
+_TRACES = 64
 
 Octets = NDArray[np.uint8]
 
@@ -50,7 +51,7 @@ class FormingRows:
     def json(self, seq: int) -> bytes:
         """All of them as messages with a comma between two; seq: of the first. There is at least one row."""
         tails, ends = self._tails
-        out = np.empty(len(tails) + len(ends) * kernels.MOST_PREFIX, np.uint8)
+        out = _room(len(tails) + len(ends) * kernels.MOST_PREFIX)
         return out[: kernels.splice(tails, ends, seq, out)].tobytes()
 
     @cached_property
@@ -59,12 +60,22 @@ class FormingRows:
         symbols, places = _as_json(self.symbols)
         places = places[self.symbol]
         given = len(head) + len(middle) + len(end) + kernels.MOST_ROW
-        out = np.empty(len(self.ints) * given + int((places[:, 1] - places[:, 0]).sum()), np.uint8)
-        ends = np.empty(len(self.ints), np.int64)
+        out, ends = _room(len(places) * given + int(np.add.reduce(places[:, 1] - places[:, 0]))), np.empty(len(places), np.int64)
         kernels.write_tails(self.ints, head, symbols, places, middle, end, out, ends)
-        return out[: int(ends[-1])], ends
+        return out[: int(ends[-1])].copy(), ends
 
 
+def _room(size: int) -> Octets:
+    """Where to write before it is known how much: always the same, for a new one of this size would come from the kernel, page by page."""
+    if size > len(_scratch[0]):
+        _scratch[0] = np.empty(2 * size, np.uint8)
+    return _scratch[0]
+
+
+_scratch = [np.empty(1 << 18, np.uint8)]
+
+
+@lru_cache(_TRACES)
 def _around(group: Group, traceparent: str | None) -> tuple[Octets, Octets, Octets]:
     trace = f',"tp":{orjson.dumps(traceparent).decode()}}}' if traceparent else "}"
     return _octets('"T":"live_bar","S":'), _octets(f',"i":"{INTERVAL_NAMES[group.interval]}","t":'), _octets(trace)

@@ -35,6 +35,8 @@ class Handover:
         self._others: deque[Block | Event] = deque()
         self._others_turn = 0
         self._rows = 0
+        self._held = 0
+        """Threads that wait for room."""
         self._scheduled = False
         self._room = threading.Condition()
         self._closed = False
@@ -42,7 +44,9 @@ class Handover:
     def put(self, blocks: Sequence[_Rows]) -> None:
         """From any thread: returns when there is room and the blocks are in the queue, or at once after `close`."""
         with self._room:
+            self._held += 1
             self._room.wait_for(lambda: self._rows < _MOST_WAITING or self._closed)
+            self._held -= 1
             if self._closed:
                 return
             for block in blocks:
@@ -88,5 +92,6 @@ class Handover:
                 self._scheduled = False
                 return None
             self._rows -= block.size
-            self._room.notify_all()
+            if self._held:
+                self._room.notify_all()
             return block

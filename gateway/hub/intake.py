@@ -11,7 +11,7 @@ from gateway.hub.history import BarHistory, EventHistory, History, IndicatorHist
 from gateway.hub.hub import Hub, Series, newest
 from gateway.hub.rates import Rate
 from gateway.hub.rows import BarRow, TickRow
-from gateway.hub.series import ALL, NO_INTERVAL, Channel, Group, SeriesKey
+from gateway.hub.series import ALL, INTERVAL_NAMES, NO_INTERVAL, Channel, Group, SeriesKey
 from gateway.hub.tables import Table
 from gateway.hub.tick_histories import TickHistories, TickHistory
 from gateway.hub.updates import Update
@@ -20,6 +20,7 @@ from services.runtime.clock import Clock
 
 TICKS = Group(Channel.TICKS, NO_INTERVAL)
 """All ticks."""
+_FORMING = tuple(Group(Channel.LIVE_BARS, interval) for interval in INTERVAL_NAMES)
 _TICK_RECV, _BAR_RECV = (fields.index("ts_recv") for fields in (TickRow._fields, BarRow._fields))
 
 
@@ -94,10 +95,9 @@ class Intake:
     def _take_live_bars(self, table: Table) -> None:
         newer = self._hub.forming.put(table)
         self._observe(int(table.ints[-1, _BAR_RECV]))
-        for interval in np.unique(table.interval).tolist():
-            if self._hub.is_wanted(group := Group(Channel.LIVE_BARS, interval)):
-                wanted = (table.interval == interval) & newer
-                self._tell_forming(table.origin, FormingRows(group, table.symbols, table.symbol[wanted], table.ints[wanted], table.traceparent))
+        for group in filter(self._hub.is_wanted, _FORMING):
+            wanted = (table.interval == group.interval) & newer
+            self._tell_forming(table.origin, FormingRows(group, table.symbols, table.symbol[wanted], table.ints[wanted], table.traceparent))
 
     def _tell_forming(self, origin: Origin | None, rows: FormingRows) -> None:
         """Those who want all of them get them in one piece, the others one by one."""
