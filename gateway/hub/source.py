@@ -33,9 +33,10 @@ _LIVE = (LIVE_BARS.name, TICKS.name)
 _GATHER_MS = 10
 #: Between two looks at what was read: the partitions' records come together, and a thread that wakes for each of them takes the loop's time.
 _LIVE_PAUSE_S = 0.002
-#: The same while nobody wants ticks, and what is derived.
+#: The same while nobody wants ticks.
 _UNWANTED_PAUSE_S = 0.05
-_UNWANTED_DERIVED_PAUSE_S = 0.2
+#: The same while nobody wants what is derived, of which several rows of a series cost as much as one; and between two looks whether somebody does.
+_UNWANTED_DERIVED_PAUSE_S, _LOOK_S = 2.0, 0.1
 #: Of the history, what can be decoded many records at a time.
 _TOGETHER = (BARS.name, INDICATORS.name)
 
@@ -121,7 +122,10 @@ class Source:
             self._on_records(records)
             return
         self._put(_rows_of_backlog(records))
-        self._stopping.wait(_UNWANTED_DERIVED_PAUSE_S + until_quiet_ns(self._clock.now_ns() + int(_UNWANTED_DERIVED_PAUSE_S * 1e9)) / 1e9)
+        until = self._clock.now_ns() + int(_UNWANTED_DERIVED_PAUSE_S * 1e9)
+        until += until_quiet_ns(until)
+        while self._clock.now_ns() < until and not self._wants(_DERIVED_CHANNELS) and not self._stopping.wait(_LOOK_S):
+            pass
 
     def _on_records(self, records: list[Record]) -> None:
         self._put(_rows_of(records) if self._loaded else _rows_of_backlog(records))
