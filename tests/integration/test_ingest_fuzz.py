@@ -54,6 +54,10 @@ class Door:
         batches = [batch for record in list(self.records) if (batch := decode_ticks(record.value)).source == source]
         return sum(len(batch) for batch in batches), any(batch.source_ended for batch in batches)
 
+    def watermark_of(self, source: str) -> int:
+        """The largest promise in the topic, UTC ns."""
+        return max(batch.watermark for record in list(self.records) if (batch := decode_ticks(record.value)).source == source)
+
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
@@ -74,6 +78,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 SYMBOLS = st.one_of(st.sampled_from(("ES.XCME", "TEST.XSIM", "AAPL.XNAS", "es.xcme", "", "ES", "ES.XCME.X", "A" * 40 + ".X")), st.text(max_size=40))
 NUMBERS = st.one_of(st.sampled_from((1.0, 1640.25, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e300, 5e-324, 1.005)), st.floats())
 TIMES = st.one_of(st.none(), st.sampled_from((0, 1_378_000_000, 7_258_118_400, 2**40, -1)), st.integers(-(2**62), 2**62))
+SOURCES = st.none() | st.sampled_from(("", "fuzz:other", "FUZZ", "a" * 65, "a b", "\x00")) | st.text(max_size=5)
 SEQS = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
 
 
@@ -97,6 +102,15 @@ def test_accepted_and_rejected_are_all_that_was_sent(door: Door, messages: list[
     wait_until(lambda: door.rows_of(source) == (answer.accepted, True), f"{answer.accepted} rows of {source}, and its end")
 
 
+def answer_of(door: Door, requests: list[pb.IngestTicksRequest]) -> pb.IngestTicksResponse | grpc.StatusCode:
+    """The answer to a stream, or how it was refused."""
+    try:
+        return door.stub.IngestTicks(iter(requests), timeout=20)
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code
+
+
 def outcome_of(door: Door, payloads: list[bytes]) -> str | grpc.StatusCode:
     """What becomes of a stream of these bytes."""
     call: Any = door.channel.stream_unary(INGEST, request_serializer=None, response_deserializer=pb.IngestTicksResponse.FromString)
@@ -105,6 +119,28 @@ def outcome_of(door: Door, payloads: list[bytes]) -> str | grpc.StatusCode:
     except grpc.RpcError as error:
         return error.code()
     return "answered"
+
+
+@FEW
+@given(messages=st.lists(st.tuples(st.lists(ticks(), max_size=4), TIMES, SOURCES), min_size=1, max_size=3), kind=st.sampled_from((0, 1, 2, 3)))
+def test_a_promise_or_a_name_that_is_wrong_ends_the_stream_and_its_source(
+    door: Door, messages: list[tuple[list[pb.IngestTick], int | None, str | None]], kind: int
+) -> None:
+    """And a right promise comes through. The first message is in order, so that there is a source."""
+    source = door.new_source()
+    requests = [pb.IngestTicksRequest(source=source, source_kind=market_pb2.SourceKind.Name(kind), ticks=[GOOD])]
+    for sent, watermark, name in messages:
+        requests.append(pb.IngestTicksRequest(source=source if name is None else name, ticks=sent))
+        if watermark is not None:
+            requests[-1].watermark.seconds = watermark
+    answer = answer_of(door, requests)
+    if isinstance(answer, grpc.StatusCode):
+        assert answer is grpc.StatusCode.INVALID_ARGUMENT
+        wait_until(lambda: door.rows_of(source)[1], f"the end of {source}")
+        return
+    wait_until(lambda: door.rows_of(source) == (answer.accepted, True), f"{answer.accepted} rows of {source}, and its end")
+    assert door.watermark_of(source) == max(0, *(watermark or 0 for _, watermark, _ in messages)) * SECOND
+    assert all(name in {None, "", source} for _, _, name in messages)
 
 
 @FEW

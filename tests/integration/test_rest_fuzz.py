@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +24,16 @@ NAMES = st.one_of(st.sampled_from(("symbol", "symbols", "interval", "interval_na
 VALUES = st.one_of(
     st.sampled_from(("1m", "INTERVAL_1M", "7x", "-1", "1e9", "99999999999999999999", "2013-09-03T07:30:00Z", "nan", "", "%00", "[]")), st.text(max_size=20)
 )
+#: Paths that take a body, of services that are away.
+POSTS = ("/v1/jobs", "/v1/reports/daily", "/v1/analysis:batch", "/v1/operations/x:wait")
+FIELDS = st.sampled_from(("kind", "request", "priority", "owner", "symbols", "template", "date", "universe", "timeout")) | st.text(max_size=5)
+#: No deeper: Envoy's own limit is another matter.
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=8,
+)
+BODIES = st.one_of(st.dictionaries(FIELDS, JSON, max_size=4).map(json.dumps).map(str.encode), JSON.map(json.dumps).map(str.encode), st.binary(max_size=60))
 QUERIES = st.lists(st.tuples(NAMES, VALUES), max_size=4)
 
 
@@ -41,10 +52,10 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEnvoy]:
             print(process.log()[-3000:])
 
 
-def status_of(url: str) -> tuple[int, str]:
-    """Status and media type. Raises OSError when there is no answer."""
+def status_of(url: str, body: bytes | None = None) -> tuple[int, str]:
+    """Status and media type; a body is posted. Raises OSError when there is no answer."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=20) as answer:
             return answer.status, answer.headers.get_content_type()
     except urllib.error.HTTPError as error:
         return error.code, error.headers.get_content_type()
@@ -64,5 +75,15 @@ def test_no_query_is_worse_than_a_problem(edge: RunningEnvoy, path: str, query: 
 def test_no_symbol_is_worse_than_a_problem(edge: RunningEnvoy, symbol: str) -> None:
     status, kind = status_of(f"{edge.url}/v1/prices/{urllib.parse.quote(symbol, safe='')}")
     assert status in {400, 404}, (status, symbol)
+    assert kind in KINDS
+    assert status_of(f"{edge.url}/v1/series")[0] == 200
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(POSTS), body=BODIES)
+def test_no_body_is_worse_than_a_problem(edge: RunningEnvoy, path: str, body: bytes) -> None:
+    """What the edge can read goes on to a service, which is away; what it cannot is the client's fault."""
+    status, kind = status_of(f"{edge.url}{path}", body)
+    assert status in {400, 503}, (status, path, body)
     assert kind in KINDS
     assert status_of(f"{edge.url}/v1/series")[0] == 200

@@ -9,6 +9,30 @@ Column = list[float]
 
 NAN = math.nan
 
+#: Names of the columns of `all_columns`.
+NAMES = (
+    *(f"sma_{period}" for period in (5, 20, 50, 60, 200, 300)),
+    *(f"ema_{period}" for period in (9, 12, 21, 26, 50)),
+    "rsi_14",
+    *("macd_12_26_9", "macd_12_26_9_signal", "macd_12_26_9_hist"),
+    *("bbands_20_2_upper", "bbands_20_2_middle", "bbands_20_2_lower"),
+    "atr_14",
+)
+
+#: Of each type of signal: the column that crosses, what it crosses, whether upwards, the direction in which price is expected to go.
+SIGNALS: dict[str, tuple[str, str | float, bool, int]] = {
+    "golden_cross": ("sma_50", "sma_200", True, 1),
+    "death_cross": ("sma_50", "sma_200", False, -1),
+    "rsi_overbought": ("rsi_14", 70.0, True, -1),
+    "rsi_oversold": ("rsi_14", 30.0, False, 1),
+    "rsi_bullish": ("rsi_14", 50.0, True, 1),
+    "rsi_bearish": ("rsi_14", 50.0, False, -1),
+    "macd_cross_up": ("macd_12_26_9", "macd_12_26_9_signal", True, 1),
+    "macd_cross_down": ("macd_12_26_9", "macd_12_26_9_signal", False, -1),
+    "macd_zero_cross_up": ("macd_12_26_9", 0.0, True, 1),
+    "macd_zero_cross_down": ("macd_12_26_9", 0.0, False, -1),
+}
+
 
 def sma(close: Column, period: int) -> Column:
     return [math.fsum(close[i - period + 1 : i + 1]) / period if i >= period - 1 else NAN for i in range(len(close))]

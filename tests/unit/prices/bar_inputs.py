@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.prices.bars import BarEngine
 from services.prices.sessions import SessionTable
 from services.runtime.columns import WEEK_NS, BarColumns, InstrumentRef, TickColumns
-from tests.oracle import SECOND, Bar
+from tests.oracle import FUTURE, SECOND, Bar
 
 #: A Sunday, 22:00 UTC less ten seconds; so minutes, hours, sessions and days end near it.
 BASE = 1_378_072_790 * SECOND
@@ -36,8 +36,16 @@ def new_engine(lateness: int = LATENESS) -> BarEngine:
     return BarEngine(session_table(), lateness)
 
 
-def batch(source: str, ticks: Sequence[Tick], watermark: int = 0, ended: bool = False, shift: int = 0, names: Iterable[str] = ()) -> TickColumns:
-    """watermark: ns after BASE + shift, 0 = none. names: symbols named without a row. Rows are received at their event time."""
+def batch(
+    source: str,
+    ticks: Sequence[Tick],
+    watermark: int = 0,
+    ended: bool = False,
+    shift: int = 0,
+    names: Iterable[str] = (),
+    ahead: int | Sequence[int] = 0,
+) -> TickColumns:
+    """watermark: ns after BASE + shift, 0 = none. names: symbols named without a row. ahead: ns from receipt to event time, of each row or of all."""
     symbols = sorted({tick[0] for tick in ticks} | set(names))
     columns = np.array([tick[1:] for tick in ticks], np.int64).reshape(-1, 4).T
     ts = columns[0] + BASE + shift
@@ -47,7 +55,7 @@ def batch(source: str, ticks: Sequence[Tick], watermark: int = 0, ended: bool = 
         instruments=tuple(REFS[symbol] for symbol in symbols),
         instrument=np.array([symbols.index(tick[0]) for tick in ticks], np.uint32),
         ts_event=ts,
-        ts_recv=ts,
+        ts_recv=ts - np.array(ahead, np.int64),
         price=columns[1],
         size=columns[2],
         seq=columns[3],
@@ -74,11 +82,13 @@ def final_bars(engine: BarEngine, batches: Iterable[TickColumns]) -> list[Bar]:
 TIMES = st.one_of(st.integers(0, 30_000), st.integers(0, 200)).map(lambda ms: ms * SECOND // 1000)
 PRICES = st.one_of(st.integers(1, 1000), st.integers(1, 2**49))
 SIZES = st.one_of(st.integers(1, 20), st.integers(1, 2**50))
+#: How far a row is ahead of its receipt, ns: around the most that is allowed, and that to the nanosecond.
+AHEAD = st.one_of(st.just(0), st.integers(FUTURE - SECOND, FUTURE + SECOND), st.sampled_from((FUTURE - 1, FUTURE, FUTURE + 1)))
 
 
 @st.composite
 def any_batches(draw: st.DrawFn) -> list[TickColumns]:
-    """Anything a broker may hold: late rows, rows twice, rows that cannot be used, sources that end and come again, in any order."""
+    """Anything a broker may hold: late rows, rows twice, rows of the future, rows that cannot be used, sources that end and come again, in any order."""
     tick = st.tuples(st.sampled_from(SYMBOLS), TIMES, st.one_of(PRICES, st.just(0)), st.one_of(SIZES, st.just(-1)), st.integers(0, 12))
     names = st.sets(st.sampled_from(SYMBOLS), max_size=1)
     batches = []
@@ -86,9 +96,10 @@ def any_batches(draw: st.DrawFn) -> list[TickColumns]:
         source = draw(st.sampled_from(["live:x", "live:y", "replay:z", "synthetic:q"]))
         ticks = draw(st.lists(tick, max_size=10))
         ticks += draw(st.lists(st.sampled_from(ticks), max_size=4)) if ticks else []
+        ahead = draw(st.lists(AHEAD, min_size=len(ticks), max_size=len(ticks)))
         watermark = draw(st.one_of(st.just(0), st.integers(1, 40))) * SECOND
         shift = draw(st.sampled_from((0, 0, WEEK_NS))) if source.startswith("replay") else 0
-        batches.append(batch(source, ticks, watermark, draw(st.sampled_from((False, False, True))), shift, draw(names)))
+        batches.append(batch(source, ticks, watermark, draw(st.sampled_from((False, False, True))), shift, draw(names), ahead))
     return batches
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.prices.bars import BarEngine, warm_up
@@ -17,7 +17,7 @@ from services.prices.engine import folding, intake
 from services.runtime.columns import WEEK_NS, InstrumentRef, TickColumns
 from services.runtime.errors import BadRecord
 from services.runtime.partitions import partition_of
-from tests.oracle import INTRADAY, SECOND, Bar, Oracle
+from tests.oracle import FUTURE, INTRADAY, SECOND, Bar, Oracle
 from tests.unit.prices.bar_inputs import (
     BASE,
     LATENESS,
@@ -286,6 +286,16 @@ def test_a_row_that_comes_again_after_its_bar_is_late() -> None:
     assert progress.duplicates == 0
 
 
+@pytest.mark.parametrize("ahead", [FUTURE - 1, FUTURE, FUTURE + 1, 10**6 * FUTURE])
+@pytest.mark.parametrize("source", ["live:x", "synthetic:q", "replay:z"])
+def test_a_row_over_five_seconds_ahead_of_its_receipt_is_refused_unless_it_is_replayed(source: str, ahead: int) -> None:
+    engine = new_engine()
+    progress = engine.process(batch(source, [("AA.XCME", 0, 100, 5, 1)], ahead=ahead))
+    refused = ahead > FUTURE and source != "replay:z"
+    assert [rows.reason.tolist() for rows in progress.late] == ([[intake.FUTURE]] if refused else [])
+    assert engine.pending_rows == (0 if refused else 1)
+
+
 def test_rows_without_seq_are_in_the_order_of_arrival() -> None:
     engine = new_engine()
     ticks: list[Tick] = [("AA.XCME", 0, price, 1, 0) for price in (7, 3, 9, 5)]
@@ -410,8 +420,30 @@ def test_the_compiled_functions_are_used() -> None:
 
 @properties
 @given(st.integers(0, 2**113), st.integers(1, 2**63 - 1))
+# Ties between 0 and 1, 1 and 2, and of notionals of more than 64 bits; then as near to such a one as can be.
+@example(1, 20_000)
+@example(3, 20_000)
+@example((2 * 2**60 + 1) * 2**40, 20_000 * 2**40)
+@example((2 * 2**60 + 3) * 2**40, 20_000 * 2**40)
+@example((2 * 2**60 + 3) * 2**40 - 1, 20_000 * 2**40)
+@example((2 * 2**60 + 1) * 2**40 + 1, 20_000 * 2**40)
 def test_mean_price_is_exact(notional: int, volume: int) -> None:
     quotient, rest = divmod(notional * 10_000, volume)
     if quotient < 2**63 - 1:
         expected = quotient + (2 * rest > volume or (2 * rest == volume and quotient % 2 == 1))
         assert folding.mean_price(np.uint64(notional >> 64), np.uint64(notional % 2**64), np.uint64(volume)) == expected
+
+
+@properties
+@given(st.integers(0, 2**62), st.integers(1, (2**63 - 1) // 20_000))
+def test_a_mean_price_halfway_between_two_goes_to_the_even_one(below: int, part: int) -> None:
+    notional = (2 * below + 1) * part
+    assert folding.mean_price(np.uint64(notional >> 64), np.uint64(notional % 2**64), np.uint64(20_000 * part)) == below + below % 2
+
+
+@pytest.mark.parametrize(("at_two", "vwap"), [(1, 10_000), (3, 10_002)])
+def test_the_vwap_of_a_bar_is_rounded_half_to_even(at_two: int, vwap: int) -> None:
+    ticks: list[Tick] = [("BB.XSIM", 0, 1, 20_000 - at_two, 1), ("BB.XSIM", 1, 2, at_two, 2)]
+    bars = final_bars(new_engine(), [batch("live:x", ticks, END)])
+    assert {bar.vwap for bar in bars} == {vwap}
+    assert bars == expected_bars([("live:x", tick) for tick in ticks])
