@@ -8,6 +8,9 @@ from services.runtime.headers import read_headers, record_headers
 from services.runtime.stream.state import Frozen
 from services.runtime.wire import Memory
 
+#: A traceparent has 55 bytes, those of later versions may have some more. What a sender puts there must not fill the outputs up to the broker's limit.
+_MAX_TRACE_BYTES = 256
+
 
 class Output(NamedTuple):
     """A record to be written. `partition` is always chosen by the processor (`partition_of`), never by the client library."""
@@ -67,7 +70,9 @@ def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tu
     full, name = _SCHEMAS[schema]
     ce_id = f"{record.topic}/{record.partition}/{record.offset}/{name}"
     trace = header(record.headers, "traceparent")
-    if not trace.isascii():
+    if len(trace) > _MAX_TRACE_BYTES:
+        trace = b""
+    elif not trace.isascii():
         trace = trace.decode("utf-8", "replace").encode()
     # As record_headers makes them.
     return [

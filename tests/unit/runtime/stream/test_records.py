@@ -34,6 +34,11 @@ def test_the_headers_are_those_that_record_headers_makes(trace: bytes) -> None:
     assert derived_headers(record, "signalbox.events.v1.BarBatch", "7") == expected
 
 
+def test_a_trace_that_is_none_does_not_fill_the_outputs() -> None:
+    record = InputRecord("in", 0, 1, b"", [("traceparent", b"0" * 257)])
+    assert "traceparent" not in dict(derived_headers(record, "signalbox.events.v1.BarBatch"))
+
+
 def test_the_last_header_of_a_name_counts() -> None:
     assert header([("a", b"1"), ("b", b"2"), ("a", b"3")], "a") == b"3"
     assert header([], "a") == b""
