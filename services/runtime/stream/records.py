@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from services.runtime.headers import read_headers, record_headers
+from services.runtime.headers import header, read_headers, record_headers
 from services.runtime.stream.state import Frozen
 from services.runtime.wire import Memory
 
@@ -84,15 +84,6 @@ def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tu
         ("src_partition", b"%d" % record.partition),
         ("src_offset", b"%d" % record.offset),
     ]
-
-
-def header(headers: list[tuple[str, bytes]], name: str) -> bytes:
-    """The value of a header, the last one of this name; empty when there is none."""
-    found = b""
-    for key, value in headers:
-        if key == name:
-            found = value or b""
-    return found
 
 
 #: Of each schema the header's value and the name that is part of ids.

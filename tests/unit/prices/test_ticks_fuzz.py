@@ -169,11 +169,11 @@ def test_no_bytes_are_worse_than_a_bad_record(value: bytes) -> None:
     assert rows_late(outputs) + metrics.DUPLICATES._value.get() - before <= rows
 
 
-@given(st.text(max_size=40), st.booleans())
-def test_a_wrong_schema_is_refused_whatever_it_says(schema: str, as_header: bool) -> None:
+@given(st.one_of(st.text(max_size=40), st.just(topics.TICKS.message)), st.booleans())
+def test_a_wrong_or_missing_schema_is_refused_whatever_it_says(schema: str, as_header: bool) -> None:
     good = encode_ticks(batch("live:x", [("AA.XCME", BASE, 100, 1, 1)]))
     headers = [("schema", schema.encode("utf-8", "surrogatepass"))] if as_header else []
     outputs, why = attempt(new_processor(), InputRecord(topics.TICKS.name, 0, 0, good, headers))
-    refused = as_header and schema not in {"", topics.TICKS.message}
+    refused = not as_header or schema != topics.TICKS.message
     assert (outputs is None) == refused
     assert not refused or "schema" in why

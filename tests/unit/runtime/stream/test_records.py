@@ -1,7 +1,7 @@
 import pytest
 
-from services.runtime.headers import read_headers, record_headers
-from services.runtime.stream.records import InputRecord, derived_headers, header
+from services.runtime.headers import header, read_headers, record_headers
+from services.runtime.stream.records import InputRecord, derived_headers
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
