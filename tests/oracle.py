@@ -158,7 +158,8 @@ def why_unusable(row: Row) -> int:
     """LateReason, 0 = can be used."""
     if row.price <= 0 or row.size <= 0:
         return NOT_POSITIVE
-    if not 0 <= row.ts < MAX_TIME or row.price > (2**63 - 1) // 10_000:
+    margin = 7 * DAY * SECOND if row.shift else 0
+    if not (margin <= row.ts < MAX_TIME - margin and 0 <= row.ts - row.shift < MAX_TIME) or row.price > (2**63 - 1) // 10_000:
         return OUT_OF_RANGE
     return IN_FUTURE if row.kind != REPLAY and row.ts > row.recv + FUTURE else 0
 

@@ -15,6 +15,7 @@ from gateway.hub.tick_tables import table_of_ticks
 from gateway.metrics import BAD_RECORDS
 from services.runtime.clock import Clock
 from services.runtime.errors import BadRecord
+from services.runtime.headers import check_schema
 from services.runtime.kafka import Record, TopicReader, tail_start
 from services.runtime.logging import get_logger
 from services.runtime.quiet import until_quiet_ns
@@ -37,6 +38,7 @@ _LIVE_PAUSE_S = 0.002
 _UNWANTED_PAUSE_S = 0.05
 #: The same while nobody wants what is derived, of which several rows of a series cost as much as one; and between two looks whether somebody does.
 _UNWANTED_DERIVED_PAUSE_S, _LOOK_S = 2.0, 0.1
+_SCHEMAS = {topic.name: topic.message.encode() for topic in (BARS, INDICATORS, SIGNALS, LIVE_BARS, TICKS)}
 #: Of the history, what can be decoded many records at a time.
 _TOGETHER = (BARS.name, INDICATORS.name)
 
@@ -141,7 +143,7 @@ def _rows_of_backlog(records: list[Record]) -> list[Block | Table | Event]:
     for topic, group in groupby(records, key=lambda record: record.topic):
         backlog = list(group)
         try:
-            rows += blocks_of_backlog(topic, [record.value for record in backlog]) if topic in _TOGETHER else _rows_of(backlog)
+            rows += blocks_of_backlog(topic, _values(backlog)) if topic in _TOGETHER else _rows_of(backlog)
         except BadRecord:
             # One of them is bad: one by one it is found, counted and named.
             rows += _rows_of(backlog)
@@ -151,7 +153,7 @@ def _rows_of_backlog(records: list[Record]) -> list[Block | Table | Event]:
 def _rows_of_unwanted(records: list[Record]) -> Sequence[Block | Table | Event]:
     """Ticks, as _rows_of, without their traces and at a fifth of the cost."""
     try:
-        table = table_of_ticks([record.value for record in records])
+        table = table_of_ticks(_values(records))
     except BadRecord:
         return _rows_of(records)
     return [table] if len(table.ints) else []
@@ -168,9 +170,17 @@ def _rows_of(records: list[Record]) -> list[Block | Table | Event]:
     return rows
 
 
+def _values(records: list[Record]) -> list[bytes]:
+    """Raises BadRecord when one of them is another message than its topic's."""
+    for record in records:
+        check_schema(record.headers, _SCHEMAS[record.topic])
+    return [record.value for record in records]
+
+
 def _decode(record: Record) -> Sequence[Block | Table | Event]:
     if record.topic in EVENTS:
         return events_of(record)
+    check_schema(record.headers, _SCHEMAS[record.topic])
     return _tables_of(record) if record.topic in _LIVE else blocks_of(record)
 
 

@@ -17,7 +17,8 @@ from services.analysis.signal_wire import encode_signals
 from services.analysis.signals import RULES, Signal
 from services.runtime.columns import BarColumns, IndicatorColumns, InstrumentRef, decode_bars, encode_bars, encode_indicators
 from services.runtime.errors import BadRecord
-from services.runtime.stream.records import InputRecord, Output, derived_headers, header
+from services.runtime.headers import check_schema
+from services.runtime.stream.records import InputRecord, Output, derived_headers
 from services.runtime.stream.state import Frozen
 from services.runtime.telemetry import annotate, recorded_span
 from services.runtime.topics import BARS, INDICATORS, SIGNALS
@@ -65,7 +66,7 @@ class AnalysisProcessor:
     def process(self, record: InputRecord) -> list[Output]:
         """Indicators and signals at each new final bar of an analysed interval. Raises BadRecord."""
         begin = perf_counter()
-        _check_schema(record)
+        check_schema(record.headers, _SCHEMA)
         passed = self._pass.run(record.value)
         outputs = self._plain(record) if passed is None else self._passed(record, passed)
         if outputs or passed is None or passed.fed:
@@ -122,12 +123,6 @@ def _add(counters: tuple[Counter, ...], counts: list[int]) -> None:
     for counter, count in zip(counters, counts, strict=False):
         if count:
             counter.inc(count)
-
-
-def _check_schema(record: InputRecord) -> None:
-    schema = header(record.headers, "schema")
-    if schema != _SCHEMA:
-        raise BadRecord(f"schema: expected {BARS.message}, was {schema.decode('utf-8', 'replace')!r}")
 
 
 def _decode(record: InputRecord) -> BarColumns:

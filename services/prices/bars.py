@@ -12,6 +12,8 @@ The rules, which tests/oracle.py states again in plain Python:
   that begins again counts from one again.) A row that comes again after its bar is final is late.
 - Bars of a second are folded into those of 1m, 5m, 15m, 1h (UTC) and 1d (session); no tick, no bar. A row that would overflow the volume of one
   of its bars is left out of all of them, and reported when its second is final.
+- A row is out of range when its time, or the time when it happened (less the replay shift), is not from 1970 to 2199; if it is shifted, from a week
+  after 1970 to a week before 2200: its session moves with it, and its daily bar must begin and end within that time.
 - A bar is marked with the largest SourceKind of its rows (one that holds a synthetic tick is synthetic) and the replay shift of its first.
 """
 

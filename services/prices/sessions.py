@@ -20,7 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.runtime.timestamps import MAX_TIME_NS
+
 DAY_NS = 86400 * 1_000_000_000
+
+#: A replay moves its sessions with it, so its rows must be so far from the first and the last time that a record may hold.
+LONGEST_SESSION_NS = 7 * DAY_NS
 
 #: `calendar_of`: the market's sessions are UTC days.
 UTC_DAYS = -2
@@ -71,13 +76,16 @@ class SessionTable:
 
     @classmethod
     def load(cls, path: Path) -> SessionTable:
-        """Read a table that was built. Raises OSError, or ValueError when the file is something else."""
+        """Read a table that was built. Raises OSError, or ValueError when the file is something else or holds sessions that cannot be."""
         with np.load(path, allow_pickle=False) as data:
             missing = {"names", "starts", "opens", "closes", "dates"} - set(data.files)
             if missing:
                 raise ValueError(f"{path}: not a table of sessions, build it again: without {', '.join(sorted(missing))}")
             calendars = {str(name): index for index, name in enumerate(data["names"])}
-            return cls(calendars, data["starts"], data["opens"], data["closes"], data["dates"])
+            table = cls(calendars, data["starts"], data["opens"], data["closes"], data["dates"])
+        if np.any((table.opens < 0) | (table.closes > MAX_TIME_NS) | (table.closes - table.opens > LONGEST_SESSION_NS)):
+            raise ValueError(f"{path}: expected sessions of a week at most, from 1970 to 2199")
+        return table
 
     @classmethod
     def utc_only(cls) -> SessionTable:

@@ -17,9 +17,9 @@ from services.prices.sessions import SessionTable
 from services.runtime import topics
 from services.runtime.columns import INTERVALS, InstrumentRef, LateColumns, TickColumns, encode_late, encode_ticks
 from services.runtime.errors import BadRecord
-from services.runtime.headers import record_headers
+from services.runtime.headers import check_schema, record_headers
 from services.runtime.partitions import partition_of
-from services.runtime.stream.records import InputRecord, Output, derived_headers, header
+from services.runtime.stream.records import InputRecord, Output, derived_headers
 from services.runtime.stream.state import Frozen
 from services.runtime.telemetry import recorded_span
 from services.runtime.wire_codec import TickReader
@@ -100,9 +100,7 @@ class PricesProcessor:
         return [self._output(topics.BARS, value, derived_headers(record, topics.BARS.message, str(part) if part else "")) for part, value in enumerate(values)]
 
     def _decode(self, record: InputRecord) -> TickColumns:
-        schema = header(record.headers, "schema")
-        if schema and schema != _SCHEMA:
-            raise BadRecord(f"schema: expected {topics.TICKS.message}, was {schema.decode('utf-8', 'replace')}")
+        check_schema(record.headers, _SCHEMA)
         ticks = self._ticks.decode(record.value)
         for ref in ticks.instruments:
             if ref.symbol not in self._placed:

@@ -39,6 +39,8 @@ WEEK_NS = 7 * 86400 * 1_000_000_000
 _KINDS = (1, 3)
 _REASONS = (1, 4)
 _MAX_DIGITS = 9
+#: Characters of a symbol and of a source's name. They go into every output, which must not reach the broker's limit for a record.
+_MAX_SYMBOL, MAX_SOURCE = 64, 256
 
 
 class InstrumentRef(NamedTuple):
@@ -257,7 +259,7 @@ def _instruments(batch: Any) -> tuple[InstrumentRef, ...]:
 
 
 def read_instrument(entry: bytes) -> InstrumentRef:
-    """A serialised Instrument. Raises BadRecord when it is none, or has no symbol or digits outside the range."""
+    """A serialised Instrument. Raises BadRecord when it is none, or as `checked_ref`."""
     return _REFS[entry]
 
 
@@ -275,10 +277,12 @@ def _read_ref(entry: bytes) -> InstrumentRef:
 
 
 def checked_ref(ref: InstrumentRef) -> InstrumentRef:
-    """The same. Raises BadRecord when it has no symbol or digits outside the range."""
+    """The same. Raises BadRecord when it has no symbol, a long one, or digits outside the range."""
     symbol, price_digits, size_digits = ref
     if not symbol:
         raise BadRecord("instruments: expected symbols, each once, was ''")
+    if len(symbol) > _MAX_SYMBOL:
+        raise BadRecord(f"instruments: expected symbols of at most {_MAX_SYMBOL} characters, was {symbol[:_MAX_SYMBOL]!r} and {len(symbol) - _MAX_SYMBOL} more")
     if not (0 <= price_digits <= _MAX_DIGITS and 0 <= size_digits <= _MAX_DIGITS):
         raise BadRecord(f"instruments: {symbol}: expected 0 to {_MAX_DIGITS} digits, was {price_digits} and {size_digits}")
     return ref
@@ -312,6 +316,8 @@ def _instrument_bytes(message: type[Message], instruments: Iterable[InstrumentRe
 def _check_ticks(ticks: TickColumns) -> None:
     if not ticks.source:
         raise BadRecord("source: expected a name, was ''")
+    if len(ticks.source) > MAX_SOURCE:
+        raise BadRecord(f"source: expected at most {MAX_SOURCE} characters, was {len(ticks.source)}")
     if not _KINDS[0] <= ticks.source_kind <= _KINDS[1]:
         raise BadRecord(f"source_kind: expected {_KINDS[0]} to {_KINDS[1]}, was {ticks.source_kind}")
     _check_instruments(ticks.instruments)

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.runtime.errors import BadRecord
+
 RecordHeaders = list[tuple[str, bytes]]
 #: Topic, partition, offset of the record that this one was derived from.
 SourcePosition = tuple[str, int, int]
 
 _EVENTS = "signalbox.events.v1."
+#: Bytes of a wrong name that are shown.
+_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,22 @@ def record_headers(schema: str, ce_id: str, traceparent: str | None = None, sour
         topic, partition, offset = source
         headers += [("src_topic", topic.encode()), ("src_partition", b"%d" % partition), ("src_offset", b"%d" % offset)]
     return headers
+
+
+def header(headers: RecordHeaders, name: str) -> bytes:
+    """The value of a header, the last one of this name; empty when there is none."""
+    found = b""
+    for key, value in headers:
+        if key == name:
+            found = value or b""
+    return found
+
+
+def check_schema(headers: RecordHeaders, expected: bytes) -> None:
+    """Raises BadRecord unless a record says that its value is the message `expected`, a full name: the bytes of another one may well pass for it."""
+    schema = header(headers, "schema")
+    if schema != expected:
+        raise BadRecord(f"schema: expected {expected.decode()}, was {schema[:_SHOWN].decode('utf-8', 'replace')!r}")
 
 
 def read_headers(headers: Iterable[tuple[str, bytes | str | None]] | None) -> Headers:

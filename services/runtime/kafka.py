@@ -18,7 +18,8 @@ _log = get_logger("kafka")
 
 #: A batch is a record already; waiting longer for company only adds latency.
 _LINGER_MS = 1
-_MAX_RECORD_BYTES = 8 << 20
+#: Of a record, before compression; the topics allow as much, compressed.
+MAX_RECORD_BYTES = 8 << 20
 #: Memory for records not yet acknowledged; when it is full the source is not read further.
 _QUEUE_KBYTES = 64 << 10
 _POLL_S = 0.1
@@ -49,7 +50,7 @@ def make_producer(bootstrap: str, **overrides: object) -> Producer:
         "enable.idempotence": True,
         "compression.type": "lz4",
         "linger.ms": _LINGER_MS,
-        "message.max.bytes": _MAX_RECORD_BYTES,
+        "message.max.bytes": MAX_RECORD_BYTES,
         "queue.buffering.max.kbytes": _QUEUE_KBYTES,
         **_RECONNECT,
         # Connection trouble comes by `error_cb`, as structured lines; librdkafka's own go nowhere.
@@ -319,7 +320,7 @@ def _reader_config(bootstrap: str, gather_ms: int | None = None) -> dict[str, ob
         "fetch.queue.backoff.ms": 10,
         **(_AT_ONCE if gather_ms is None else {"fetch.wait.max.ms": gather_ms, "fetch.min.bytes": _GATHER_BYTES}),
         "queued.max.messages.kbytes": 32 << 10,
-        "fetch.message.max.bytes": _MAX_RECORD_BYTES,
+        "fetch.message.max.bytes": MAX_RECORD_BYTES,
         **_RECONNECT,
         "log_level": 0,
         "error_cb": _report_errors("reader"),

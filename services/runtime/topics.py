@@ -20,7 +20,7 @@ class Layout(StrEnum):
     KEYED = "keyed"
     #: One event a record under its key, kept for a time.
     EVENT = "event"
-    #: The record that could not be read, unchanged, with the reason in headers.
+    #: The record that could not be read, unchanged unless it is too long, with the reason in headers.
     DEAD_LETTER = "dead-letter"
 
 
@@ -77,7 +77,8 @@ class Topic:
             name=f"{self.name}.dlq",
             message=self.message,
             owner="whoever could not read it",
-            description=f"Records of {self.name} that could not be used: the bytes unchanged, the reason and the position in headers `dlq_*`.",
+            description=f"Records of {self.name} that could not be used: the bytes unchanged, the reason and the position in headers `dlq_*`. "
+            "Of a value that does not fit, the first MiB, and its length in `dlq_original_bytes`.",
             layout=Layout.DEAD_LETTER,
             partitions=1,
             retention_bytes=32 * _MIB,

@@ -17,7 +17,7 @@ from signalbox.events.v1.bar_batch_pb2 import BarBatch
 from signalbox.events.v1.tick_batch_pb2 import TickBatch
 
 from services.runtime import wire_kernels as kernels
-from services.runtime.columns import INTERVALS, WEEK_NS, TickColumns, decode_ticks, read_instruments
+from services.runtime.columns import INTERVALS, MAX_SOURCE, WEEK_NS, TickColumns, decode_ticks, read_instruments
 from services.runtime.engine_choice import PLAIN
 from services.runtime.timestamps import MAX_TIME_NS
 from services.runtime.wire import Memory
@@ -107,7 +107,8 @@ class TickReader:
             return None
         rows, entries, wide, small, scalars = found
         (begin, end), (kind, _), (watermark, _), (ended, _), (shift, _), (ts_init, _) = scalars.tolist()
-        usable = begin < end and 1 <= kind <= 3 and ended <= 1 and 0 <= watermark < MAX_TIME_NS and abs(shift) < MAX_TIME_NS and not shift % WEEK_NS
+        usable = 0 < end - begin <= MAX_SOURCE and 1 <= kind <= 3 and ended <= 1
+        usable = usable and 0 <= watermark < MAX_TIME_NS and abs(shift) < MAX_TIME_NS and not shift % WEEK_NS
         instruments = read_instruments(entries) if usable else ()
         if not usable or len({ref.symbol for ref in instruments}) < len(entries):
             return None

@@ -21,7 +21,7 @@ from services.runtime.headers import record_headers
 from services.runtime.kafka import make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
-from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS
+from services.runtime.topics import BARS, INDICATORS, LIVE_BARS, SIGNALS, TICKS, TOPICS
 from tests.integration.edge_servers import RunningEnvoy, edge_settings, running_envoy
 from tests.ports import free_ports
 
@@ -29,6 +29,7 @@ PARTITIONS = 4
 SECOND = 1_000_000_000
 #: 2026-01-05 00:00 UTC.
 START = 1_767_571_200 * SECOND
+_MESSAGES = {topic.name: topic.message for topic in TOPICS}
 TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
@@ -100,7 +101,7 @@ class Feed:
 
     def send(self, topic: str, symbol: str, value: bytes, traceparent: str | None = None) -> None:
         """One record, acknowledged."""
-        headers = record_headers("X", f"{symbol}", traceparent)
+        headers = record_headers(_MESSAGES[topic], f"{symbol}", traceparent)
         self.producer.produce(topic, value, partition=partition_of(symbol, PARTITIONS), headers=list(headers))
         assert self.producer.flush(10) == 0
 

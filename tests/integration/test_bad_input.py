@@ -17,6 +17,7 @@ from services.runtime.kafka import make_producer
 from services.runtime.partitions import partition_of
 from services.runtime.stream.offsets import TopicOffsets
 from services.runtime.topics import BARS, LATE, TICKS, Topic
+from services.runtime.wire import varint
 from tests.chaos.chain import ANALYSIS, KINDS, PRICES, Chain, now, seed_of
 from tests.chaos.load import DAY, LIVE
 from tests.chaos.observer import TEST_HEADER
@@ -28,6 +29,23 @@ OURS = 10**12
 #: Of the load: a source and a symbol that are open.
 SOURCE, SYMBOL = "live:second", "ES.XCME"
 WHILE_OPEN = 1_378_100_000 * SECOND
+
+#: How the reasons of what is sent below begin.
+_REASONS_OF_TICKS = (
+    "not a signalbox.events.v1.TickBatch",
+    "source: expected a name, was ''",
+    "symbol: expected ticker dot MIC",
+    "instruments: expected the digits known of it",
+    "schema: expected signalbox.events.v1.TickBatch, was 'signalbox.events.v1.BarBatch'",
+    "schema: expected signalbox.events.v1.TickBatch, was ''",
+    f"partition: {SYMBOL} belongs to {partition_of(SYMBOL, 4)} of 4",
+)
+_REASONS_OF_BARS = (
+    "not a signalbox.events.v1.BarBatch",
+    "ts_recv: expected none in final bars",
+    "schema: expected signalbox.events.v1.BarBatch, was 'signalbox.events.v1.TickBatch'",
+    "schema: expected signalbox.events.v1.BarBatch, was ''",
+)
 
 
 @pytest.fixture
@@ -53,15 +71,17 @@ def rows(prices: list[int], sizes: list[int], times: list[int], symbol: str = SY
 class Sender:
     """Puts single records into a topic."""
 
-    def __init__(self, chain: Chain, topic: Topic) -> None:
-        self._producer, self._topic = make_producer(chain.broker.bootstrap), topic
+    def __init__(self, chain: Chain, topic: Topic, **overrides: object) -> None:
+        """overrides: as in make_producer."""
+        self._producer, self._topic = make_producer(chain.broker.bootstrap, **overrides), topic
         self.sent = 0
 
-    def send(self, value: bytes, schema: str | None = None, symbol: str = SYMBOL, partition: int | None = None) -> None:
+    def send(self, value: bytes, schema: str | None = None, symbol: str = SYMBOL, partition: int | None = None, traceparent: bytes = b"") -> None:
         """schema: the topic's own by default, none when empty."""
         self.sent += 1
         name = self._topic.message if schema is None else schema
         headers: list[tuple[str, str | bytes | None]] = [(TEST_HEADER, b"bad"), *(record_headers(name, f"bad/{self.sent}") if name else [])]
+        headers += [("traceparent", traceparent)] if traceparent else []
         self._producer.produce(self._topic.name, value, partition=partition_of(symbol, 4) if partition is None else partition, headers=headers)
         assert self._producer.flush(30) == 0
 
@@ -97,16 +117,13 @@ def test_rows_that_cannot_be_used_are_late_with_their_reason(chain: Chain) -> No
 
 def test_records_that_cannot_be_used_are_dead_letters_with_their_reason(chain: Chain) -> None:
     good = rows([100], [1], [WHILE_OPEN])
-    expected = {
-        b"\xff\xff not protobuf": "not a signalbox.events.v1.TickBatch",
-        b"": "",
-        encode_ticks(replace(good, instruments=(InstrumentRef("es", 2, 0),))): "",
-        encode_ticks(replace(good, instruments=(InstrumentRef(SYMBOL, 4, 0),))): "digits",
-    }
     ticks = Sender(chain, TICKS)
-    for value in expected:
+    for value in (b"\xff\xff not protobuf", b""):
         ticks.send(value)
+    ticks.send(encode_ticks(replace(good, instruments=(InstrumentRef("es", 2, 0),))), symbol="es")
+    ticks.send(encode_ticks(replace(good, instruments=(InstrumentRef(SYMBOL, 4, 0),))))
     ticks.send(encode_ticks(good), schema="BarBatch")
+    ticks.send(encode_ticks(good), schema="")
     ticks.send(encode_ticks(good), partition=(partition_of(SYMBOL, 4) + 1) % 4)
     bad_bars = Sender(chain, BARS)
     final = bars(SYMBOL, 60, [60, 120])
@@ -116,11 +133,55 @@ def test_records_that_cannot_be_used_are_dead_letters_with_their_reason(chain: C
     bad_bars.send(encode_bars(final), schema="")
     verdict = chain.settle()
     assert verdict.repeats == 0
+    expected = {TICKS: _REASONS_OF_TICKS, BARS: _REASONS_OF_BARS}
     for topic, worker, sender in ((TICKS, PRICES, ticks), (BARS, ANALYSIS, bad_bars)):
         letters = values_of(chain, topic.dead_letters(), 1)
-        assert len(letters) == sender.sent, [headers["dlq_reason"] for _, headers in letters]
-        assert all(headers["dlq_reason"] and headers["dlq_topic"] == topic.name.encode() for _, headers in letters)
+        reasons = sorted(headers["dlq_reason"].decode() for _, headers in letters)
+        assert len(letters) == sender.sent, reasons
+        assert [reason[: len(start)] for reason, start in zip(reasons, sorted(expected[topic]), strict=True)] == sorted(expected[topic])
+        assert all(headers["dlq_topic"] == topic.name.encode() for _, headers in letters)
         assert chain.worker(worker).metric("signalbox_stream_bad_records_total") == sender.sent
+
+
+def test_garbage_that_is_too_long_for_a_dead_letter_is_cut(chain: Chain) -> None:
+    """The broker's limit is for what is compressed: 9 MiB may be written that no producer of ours could write again."""
+    limit = 8 << 20
+    noise = b"\xff" + np.random.default_rng(1).bytes(limit - 301)
+    for topic, worker in ((TICKS, PRICES), (BARS, ANALYSIS)):
+        since = now()
+        sender = Sender(chain, topic, message_max_bytes=64 << 20)
+        for value in (b"\xff" * (9 << 20), noise, b"\xff" * 100):
+            sender.send(value)
+        chain.observer.watch(since)
+        assert chain.recovery(worker, since) > 0
+    assert chain.settle().repeats == 0
+    for topic, worker in ((TICKS, PRICES), (BARS, ANALYSIS)):
+        letters = values_of(chain, topic.dead_letters(), 1)
+        assert [(len(value), headers.get("dlq_original_bytes")) for value, headers in letters] == [
+            (1 << 20, b"%d" % (9 << 20)),
+            (1 << 20, b"%d" % len(noise)),
+            (100, None),
+        ]
+        assert letters[1][0] == noise[: 1 << 20]
+        assert all(headers["dlq_reason"].startswith(b"not a " + topic.message.encode()) for _, headers in letters)
+        assert chain.worker(worker).metric("signalbox_stream_bad_records_total") == 3
+    assert chain.ended_alone == []
+
+
+def test_names_and_traces_that_fill_a_record_do_not_end_the_worker(chain: Chain) -> None:
+    """They would come again in the outputs, uncompressed: a late row with such a source would be a record that the client refuses."""
+    old, long = 1_378_000_000 * SECOND, 9 << 20
+    good = rows([100], [1], [old])
+    sender = Sender(chain, TICKS, message_max_bytes=64 << 20)
+    sender.send(encode_ticks(good).replace(b"\x0a" + bytes([len(SOURCE)]) + SOURCE.encode(), b"\x0a" + varint(long) + b"s" * long))
+    sender.send(encode_ticks(good), traceparent=b"0" * long)
+    assert chain.settle().repeats == 0
+    ((value, headers),) = values_of(chain, TICKS.dead_letters(), 1)
+    assert (len(value), headers["dlq_reason"]) == (1 << 20, b"source: expected at most 256 characters, was %d" % long)
+    late = [headers for value, headers in values_of(chain, LATE, 4) if (decode_late(value).ticks.seq >= OURS).any()]
+    assert len(late) == 1
+    assert "traceparent" not in late[0]
+    assert chain.ended_alone == []
 
 
 def test_a_record_near_the_brokers_limit_is_worked_through(chain: Chain) -> None:

@@ -23,7 +23,7 @@ from signalbox.prices.v1 import prices_service_pb2 as pb
 from signalbox.prices.v1.prices_service_pb2_grpc import PricesServiceStub
 
 from services.runtime.columns import TickColumns, decode_bars, decode_ticks, encode_bars
-from services.runtime.headers import Headers, read_headers
+from services.runtime.headers import Headers, read_headers, record_headers
 from services.runtime.kafka import Record, TopicReader, make_producer
 from services.runtime.partitions import partition_of
 from services.runtime.testing import eventually
@@ -194,8 +194,10 @@ async def test_a_source_is_wanted_and_may_not_change(stub: PricesServiceAsyncStu
 
 def publish(bootstrap: str, topic: str, partition: int, values: list[bytes], key: bytes | None = None) -> None:
     producer = make_producer(bootstrap)
+    (message,) = (each.message for each in (BARS, SNAPSHOTS) if each.name == topic)
+    headers: list[tuple[str, str | bytes | None]] = [*record_headers(message, "test")]
     for value in values:
-        producer.produce(topic, value, key, partition)
+        producer.produce(topic, value, key, partition, headers=headers)
     assert producer.flush(20) == 0
 
 

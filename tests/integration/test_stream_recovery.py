@@ -194,6 +194,17 @@ def test_record_that_breaks_the_processor_is_not_lost(new_bench: NewBench) -> No
     assert {offset for offset, _ in bench.outputs()[0]} == set(range(50))
 
 
+def test_a_hole_between_two_records_ends_the_worker_and_nothing_is_lost(new_bench: NewBench) -> None:
+    bench = new_bench()
+    bench.send(100)
+    with bench.load():
+        worker = bench.start(CHAOS_LOSE="1")
+        assert worker.process.wait(60) == 1
+        assert "expected offset" in worker.log
+        bench.start()
+    bench.wait_complete()
+
+
 def test_worker_without_partitions_is_ready(new_bench: NewBench) -> None:
     bench = new_bench(partitions=1)
     ports = free_ports(2)

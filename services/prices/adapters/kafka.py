@@ -14,13 +14,14 @@ from services.prices.translate import trade_of
 from services.runtime.columns import TickColumns, decode_bars, encode_ticks
 from services.runtime.columns_many import decode_many_bars
 from services.runtime.errors import BadRecord
-from services.runtime.headers import record_headers
+from services.runtime.headers import check_schema, record_headers
 from services.runtime.kafka import Publisher, Record
 from services.runtime.logging import get_logger
 from services.runtime.record_spans import sending
-from services.runtime.topics import TICKS
+from services.runtime.topics import BARS, TICKS
 
 _log = get_logger("kafka")
+_BARS_SCHEMA = BARS.message.encode()
 
 
 class KafkaTickSink:
@@ -40,7 +41,7 @@ class KafkaTickSink:
 
 
 class BarFeed:
-    """Puts records of market.bars.v1 into the store. A record that cannot be read is counted and skipped; who writes dead letters is the worker."""
+    """Puts records of market.bars.v1 into the store. One that is not of bars is counted and skipped; who writes dead letters is the worker."""
 
     def __init__(self, store: BarStore) -> None:
         self._store = store
@@ -56,6 +57,8 @@ class BarFeed:
             self._add_one(records[0])
             return
         try:
+            for record in records:
+                check_schema(record.headers, _BARS_SCHEMA)
             bars = decode_many_bars([record.value for record in records])
         except BadRecord:
             for record in records:
@@ -65,6 +68,7 @@ class BarFeed:
 
     def _add_one(self, record: Record) -> None:
         try:
+            check_schema(record.headers, _BARS_SCHEMA)
             self._store.add(decode_bars(record.value), record.partition, record.offset)
         except BadRecord as error:
             self._store.skip(record.partition, record.offset)

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from services.prices.engine.layout import INT64_MAX, NONE, SECOND_NS, Ints, Records, Rows, State
+from services.prices.sessions import LONGEST_SESSION_NS
 from services.runtime.timestamps import MAX_TIME_NS
 
 #: Vwap has four digits more than a price and must fit an int64.
@@ -46,10 +47,11 @@ def ingest(rows: Rows, source: int, kind: int, shift: int, numbers: Ints, latene
     # Arrays are counted references: handing them to a function for each row would cost more than the work. Records are not.
     symbols, lanes, pending, sources, control = state.symbols, state.lanes, state.pending, state.sources, state.control[0]
     asserted = sources[source]["asserted"]
+    earliest, end = _usable_times(shift)
     refused = 0
     for r in range(len(rows.instrument)):
         ts = rows.ts_event[r]
-        reason = _why_unusable(ts, rows.ts_recv[r], rows.price[r], rows.size[r], kind)
+        reason = _why_unusable(ts, rows.ts_recv[r], rows.price[r], rows.size[r], kind, earliest, end)
         if reason == 0:
             j = rows.instrument[r]
             number = numbers[j] >> LANE_BITS
@@ -122,10 +124,20 @@ def free_slots(first: int, end: int, state: State) -> None:
 
 
 @njit(cache=True)
-def _why_unusable(ts: int, recv: int, price: int, size: int, kind: int) -> int:
+def _usable_times(shift: int) -> tuple[int, int]:
+    """The least event time of rows with this shift, and the end: such that they, when they happened, and their sessions are times."""
+    if shift == 0:
+        return 0, MAX_TIME_NS
+    earliest, end = LONGEST_SESSION_NS, MAX_TIME_NS - LONGEST_SESSION_NS
+    # The sum must not be made of a positive shift: it may not fit.
+    return (max(earliest, shift), end) if shift > 0 else (earliest, min(end, MAX_TIME_NS + shift))
+
+
+@njit(cache=True)
+def _why_unusable(ts: int, recv: int, price: int, size: int, kind: int, earliest: int, end: int) -> int:
     if price <= 0 or size <= 0:
         return NOT_POSITIVE
-    if ts < 0 or ts >= MAX_TIME_NS or price > MAX_PRICE:
+    if ts < earliest or ts >= end or price > MAX_PRICE:
         return OUT_OF_RANGE
     if kind != REPLAY and ts - FUTURE_NS > recv:
         return FUTURE

@@ -26,6 +26,7 @@ from services.prices.feeds.runner import send_ticks
 from services.prices.instruments import Instrument, instrument_of
 from services.prices.sequencer import Sequencer
 from services.runtime.clock import Clock, SystemClock
+from services.runtime.dlq import fit_value
 from services.runtime.errors import InvalidArgument
 from services.runtime.headers import record_headers
 from services.runtime.kafka import KafkaPublisher, make_producer
@@ -177,14 +178,16 @@ class _RowLetters:
         if self._summary.bad_rows < _BAD_ROWS_KEPT:
             self._summary.bad.append({"line": row.line, "reason": row.why})
         self._summary.bad_rows += 1
+        value, about_value = fit_value(row.raw)
         headers = [
             *record_headers("TickBatch", f"{self._summary.source}/line/{row.line}", new_traceparent(), feed=self._summary.source),
             ("dlq_reason", row.why[:1000].encode()),
             ("dlq_topic", TICKS.name.encode()),
             ("dlq_file", self._path.name.encode()),
             ("dlq_line", b"%d" % row.line),
+            *about_value,
         ]
-        await self._outbox.send(TICKS.dead_letters().name, 0, row.raw, headers, rows=0)
+        await self._outbox.send(TICKS.dead_letters().name, 0, value, headers, rows=0)
 
 
 def _source_name(options: ReplayOptions) -> str:

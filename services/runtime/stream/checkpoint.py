@@ -51,11 +51,14 @@ class CheckpointWriter:
         self._spared = choice.best.sequence % SLOTS if choice.best else None
 
     async def write(self, snapshot: Snapshot) -> int:
-        """Returns the bytes of state when the broker has the outputs, the state and the manifest. A failed delivery ends the process instead."""
+        """Returns the bytes of state when the broker has the outputs, the state and the manifest. A failed delivery ends the process instead.
+
+        Raises PartitionDropped, with nothing more written, when the partition went meanwhile: its slots are its new owner's.
+        """
         await self.wait_for_outputs(snapshot)
         sequence = self._next_sequence()
         chunks, digest, size = await self._encode(sequence % SLOTS, snapshot.state)
-        await self.write_chunks(chunks)
+        await self.write_chunks(chunks, snapshot)
         manifest = CheckpointManifest(
             app=self._app,
             partition=self._partition,
@@ -66,7 +69,7 @@ class CheckpointWriter:
             state_version=snapshot.state_version,
             sequence=sequence,
         )
-        await self.write_manifest(manifest_key(self._partition, sequence % SLOTS), manifest.SerializeToString())
+        await self.write_manifest(manifest_key(self._partition, sequence % SLOTS), manifest.SerializeToString(), snapshot)
         self._sequence, self._spared = sequence, None
         return size
 
@@ -74,13 +77,13 @@ class CheckpointWriter:
         """Step 1: the broker has everything that the state's records led to."""
         await snapshot.outputs.acknowledged()
 
-    async def write_chunks(self, chunks: list[tuple[str, bytes]]) -> None:
+    async def write_chunks(self, chunks: list[tuple[str, bytes]], snapshot: Snapshot) -> None:
         """Step 2: the broker has the state."""
-        await self._put(chunks)
+        await self._put(chunks, snapshot)
 
-    async def write_manifest(self, key: str, value: bytes) -> None:
+    async def write_manifest(self, key: str, value: bytes, snapshot: Snapshot) -> None:
         """Step 3: the broker has the manifest, and the checkpoint counts."""
-        await self._put([(key, value)])
+        await self._put([(key, value)], snapshot)
 
     def _next_sequence(self) -> int:
         sequence = self._sequence + 1
@@ -92,8 +95,8 @@ class CheckpointWriter:
         # Packing, hashing and copying megabytes would hold up records; a hop to a thread would hold up a small checkpoint.
         return await asyncio.to_thread(_encode, self._partition, slot, state)
 
-    async def _put(self, records: list[tuple[str, bytes]]) -> None:
-        batch = self._outputs.new_batch()
+    async def _put(self, records: list[tuple[str, bytes]], snapshot: Snapshot) -> None:
+        batch = snapshot.outputs.following()
         for key, value in records:
             self._outputs.produce(self._topic, partition=self._partition, key=key.encode(), value=value, headers=[], batch=batch)
         await batch.acknowledged()

@@ -13,6 +13,10 @@ from __future__ import annotations
 from services.runtime.errors import SignalboxError
 
 
+class PartitionDropped(SignalboxError):
+    """The partition is somebody else's: its checkpoint must not go on. Ends nothing else."""
+
+
 class StreamError(SignalboxError):
     """Root of the tree: the process ends with it, and the next one continues from the last checkpoint."""
 

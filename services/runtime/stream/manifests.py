@@ -126,7 +126,8 @@ class CheckpointLog:
         """The valid checkpoint with the highest offset; of several with one offset, that of the latest generation.
 
         state_version: the layout that the processor knows. end_offset: end of the input partition now.
-        The order of writing does not count: a worker woken after its session writes last, and less.
+        The order of writing does not count: a worker woken after its session writes last, and less. Nor does an older generation that came further:
+        a state is a function of the records below its offset, so whoever computed it, it is the same.
         """
         valid: list[Checkpoint] = []
         rejected: list[Rejection] = []

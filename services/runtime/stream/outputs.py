@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, Message
 
 from services.runtime.headers import RecordHeaders
-from services.runtime.stream.errors import DeliveryFailed
+from services.runtime.stream.errors import DeliveryFailed, PartitionDropped
 from services.runtime.stream.records import Output
 
 #: Seconds in which a full queue must find room before the broker counts as gone; the process then ends.
@@ -34,21 +34,43 @@ class KafkaProducer(Protocol):
         """Records that the broker has not acknowledged."""
 
 
+class _Tenure:
+    """A partition's time with this worker; all its batches have the same one."""
+
+    __slots__ = ("over", "waiting")
+
+    def __init__(self) -> None:
+        self.over = False
+        self.waiting: set[asyncio.Event] = set()
+
+
 class OutputBatch:
     """The outputs of one partition between two checkpoints; knows when the broker has them all."""
 
-    __slots__ = ("_fail", "_idle", "dropped", "pending")
+    __slots__ = ("_fail", "_idle", "_tenure", "pending")
 
-    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, fail: Callable[[BaseException], None], tenure: _Tenure | None = None) -> None:
         self._fail = fail
+        self._tenure = tenure or _Tenure()
         self._idle: asyncio.Event | None = None
         self.pending = 0
-        self.dropped = False
+
+    def following(self) -> OutputBatch:
+        """For what is written next, of the same partition. Raises PartitionDropped."""
+        if self._tenure.over:
+            raise PartitionDropped("the partition was dropped")
+        return OutputBatch(self._fail, self._tenure)
+
+    def drop(self) -> None:
+        """The partition is somebody else's now: nobody waits for this batch and those before it any more, nor for what becomes of them."""
+        self._tenure.over = True
+        for event in self._tenure.waiting:
+            event.set()
 
     def on_delivery(self, error: KafkaError | None, message: Message) -> None:
         """The broker's answer for one output. Of a dropped partition nobody waits any more, whatever it is."""
         self.pending -= 1
-        if self.dropped:
+        if self._tenure.over:
             return
         if error is not None:
             self._fail(DeliveryFailed(str(message.topic()), message.partition() or 0, str(error)))
@@ -56,10 +78,19 @@ class OutputBatch:
             self._idle.set()
 
     async def acknowledged(self) -> None:
-        """Returns when the broker has all of them. Never returns after a failed delivery: the process ends then."""
-        if self.pending:
+        """Returns when the broker has all of them. Never returns after a failed delivery: the process ends then. Raises PartitionDropped."""
+        if self.pending and not self._tenure.over:
             self._idle = asyncio.Event()
-            await self._idle.wait()
+            await self._wait(self._idle)
+        if self._tenure.over:
+            raise PartitionDropped("the partition was dropped")
+
+    async def _wait(self, event: asyncio.Event) -> None:
+        self._tenure.waiting.add(event)
+        try:
+            await event.wait()
+        finally:
+            self._tenure.waiting.discard(event)
 
 
 class OutputProducer:
@@ -82,7 +113,7 @@ class OutputProducer:
         return sum(map(len, self._both)) >= self._max_outstanding
 
     def new_batch(self) -> OutputBatch:
-        """For the outputs of a partition from now to its next checkpoint."""
+        """For the outputs of a partition from its assignment to its first checkpoint."""
         return OutputBatch(self._fail)
 
     def send(self, output: Output, batch: OutputBatch, *, live: bool = False) -> None:

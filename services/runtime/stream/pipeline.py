@@ -13,7 +13,7 @@ from typing import Protocol
 from services.runtime.errors import BadRecord
 from services.runtime.stream import metrics
 from services.runtime.stream.checkpoint import CheckpointWriter, Snapshot
-from services.runtime.stream.errors import OffsetGap, RecordFailed
+from services.runtime.stream.errors import OffsetGap, PartitionDropped, RecordFailed
 from services.runtime.stream.offsets import Extent
 from services.runtime.stream.outputs import OutputProducer
 from services.runtime.stream.records import InputRecord, Output, Processor
@@ -141,21 +141,23 @@ class PartitionPipeline:
     async def checkpoint(self) -> int:
         """Outputs, state, manifest, and then the acknowledgement of the events, in this order.
 
-        Returns the bytes of state written; 0 when there was nothing new. Nothing is acknowledged when the partition was dropped meanwhile.
+        Returns the bytes of state written; 0 when there was nothing new. When the partition is dropped meanwhile, nothing more is written or acknowledged.
         """
         async with self.writing:
             if not self.has_news:
                 return 0
             snapshot = self._snapshot()
-            size = await self._writer.write(snapshot)
-            if not self.dropped:
-                self._acknowledge(snapshot.next_offset)
+            try:
+                size = await self._writer.write(snapshot)
+            except PartitionDropped:
+                return 0
+            self._acknowledge(snapshot.next_offset)
             return size
 
     def _snapshot(self) -> Snapshot:
         with metrics.SNAPSHOT_SECONDS.time():
             state = self._processor.freeze()
-        batch, self._batch = self._batch, self._outputs.new_batch()
+        batch, self._batch = self._batch, self._batch.following()
         return Snapshot(state, self._processor.state_version, self.position, self.generation, batch)
 
     def _acknowledge(self, next_offset: int) -> None:
@@ -176,5 +178,5 @@ class PartitionPipeline:
     def drop(self) -> None:
         """The partition is somebody else's now: forget everything, and let late callbacks do nothing."""
         self.dropped = True
-        self._batch.dropped = True
+        self._batch.drop()
         self._events.clear()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from services.runtime.headers import read_headers, record_headers
+from services.runtime.headers import header, read_headers, record_headers
 from services.runtime.stream.state import Frozen
 from services.runtime.wire import Memory
+
+#: A traceparent has 55 bytes, those of later versions may have some more. What a sender puts there must not fill the outputs up to the broker's limit.
+_MAX_TRACE_BYTES = 256
 
 
 class Output(NamedTuple):
@@ -67,7 +70,9 @@ def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tu
     full, name = _SCHEMAS[schema]
     ce_id = f"{record.topic}/{record.partition}/{record.offset}/{name}"
     trace = header(record.headers, "traceparent")
-    if not trace.isascii():
+    if len(trace) > _MAX_TRACE_BYTES:
+        trace = b""
+    elif not trace.isascii():
         trace = trace.decode("utf-8", "replace").encode()
     # As record_headers makes them.
     return [
@@ -79,15 +84,6 @@ def derived_headers(record: InputRecord, schema: str, part: str = "") -> list[tu
         ("src_partition", b"%d" % record.partition),
         ("src_offset", b"%d" % record.offset),
     ]
-
-
-def header(headers: list[tuple[str, bytes]], name: str) -> bytes:
-    """The value of a header, the last one of this name; empty when there is none."""
-    found = b""
-    for key, value in headers:
-        if key == name:
-            found = value or b""
-    return found
 
 
 #: Of each schema the header's value and the name that is part of ids.

@@ -12,6 +12,7 @@ import pytest
 
 from services.prices import sessions
 from services.prices.sessions import CALENDARS, DAY_NS, NO_CALENDAR, UTC_DAYS, SessionTable
+from services.runtime.timestamps import MAX_TIME_NS
 
 SECOND = 1_000_000_000
 
@@ -93,3 +94,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(ValueError, match=r"other\.npz: not a table of sessions"):
         SessionTable.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(("ts_open", "ts_close"), [(-1, 5), (0, 7 * DAY_NS + 1), (MAX_TIME_NS - 5, MAX_TIME_NS + 1)])
+def test_a_table_with_sessions_that_no_bar_may_have_is_refused(tmp_path: Path, ts_open: int, ts_close: int) -> None:
+    path = tmp_path / "sessions.npz"
+    SessionTable({"CMES": 0}, np.array([0, 1]), np.array([ts_open]), np.array([ts_close]), np.zeros(1, np.int64)).save(path)
+    with pytest.raises(ValueError, match="expected sessions of a week at most, from 1970 to 2199"):
+        SessionTable.load(path)

@@ -155,10 +155,11 @@ def test_records_that_cannot_be_used_are_refused_and_change_nothing() -> None:
     other_digits = replace(good, instruments=(InstrumentRef("AA.XCME", 3, 0),))
     malformed = replace(good, instruments=(InstrumentRef("aa", 2, 0),))
     wrong: list[tuple[InputRecord, str]] = [
-        (record(good, schema="BarBatch"), "schema: expected signalbox.events.v1.TickBatch, was signalbox.events.v1.BarBatch"),
+        (record(good, schema="BarBatch"), "schema: expected signalbox.events.v1.TickBatch, was 'signalbox.events.v1.BarBatch'"),
         (record(other_digits), "digits"),
         (record(malformed), "partition|symbol"),
-        (InputRecord(topics.TICKS.name, PARTITION, 1, b"\xff\xff", []), "not a signalbox.events.v1.TickBatch"),
+        (InputRecord(topics.TICKS.name, PARTITION, 1, record(good).value, []), "schema: expected signalbox.events.v1.TickBatch, was ''"),
+        (record(good)._replace(value=b"\xff\xff"), "not a signalbox.events.v1.TickBatch"),
     ]
     for bad, why in wrong:
         processor = new_processor()

@@ -190,11 +190,13 @@ def one_tick() -> TickColumns:
     ("change", "word"),
     [
         ({"source": ""}, "source"),
+        ({"source": "s" * 257}, "source"),
         ({"source_kind": 0}, "source_kind"),
         ({"source_kind": 4}, "source_kind"),
         ({"instrument": np.ones(1, np.uint32)}, "instrument"),
         ({"instruments": ()}, "instrument"),
         ({"instruments": (InstrumentRef("A.B", 10, 0),)}, "digits"),
+        ({"instruments": (InstrumentRef("A" * 65, 2, 0),)}, "at most 64 characters"),
         ({"instruments": (InstrumentRef("A.B", 2, 0), InstrumentRef("A.B", 3, 0))}, "each once"),
         ({"price": np.ones(2, np.int64)}, "price"),
         ({"seq": np.full(1, -1)}, "seq"),

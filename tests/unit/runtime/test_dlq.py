@@ -6,6 +6,7 @@ import pytest
 
 from services.runtime.dlq import DeadLetters
 from services.runtime.errors import TooManyDeadLetters
+from services.runtime.kafka import MAX_RECORD_BYTES
 from services.runtime.testing import ManualClock
 
 
@@ -40,6 +41,34 @@ def test_the_bytes_the_position_and_the_reason_are_kept() -> None:
         "dlq_partition": b"3",
         "dlq_offset": b"42",
     }
+
+
+def test_a_value_that_does_not_fit_is_cut_and_says_how_long_it_was() -> None:
+    dead, recorder, _ = letters(10)
+    for length in (MAX_RECORD_BYTES - 300, 9 << 20):
+        dead.send("t", 0, 0, b"\xff" * length, "garbage", headers=[("schema", b"x")])
+        _, value, headers = recorder.sent[-1]
+        assert value == b"\xff" * (1 << 20)
+        assert (headers["dlq_original_bytes"], headers["schema"], headers["dlq_reason"]) == (b"%d" % length, b"x", b"garbage")
+
+
+def test_what_fits_with_all_headers_is_kept_whole() -> None:
+    dead, recorder, _ = letters(10)
+    value = b"\xff" * (MAX_RECORD_BYTES - (100 << 10))
+    dead.send("t" * 249, 0, 2**63, value, "\uffff" * 9_000, headers=[("big", b"x" * (63 << 10))])
+    _, kept, headers = recorder.sent[-1]
+    assert kept == value
+    assert "big" in headers
+    assert len(kept) + sum(len(name) + len(each) for name, each in headers.items()) < MAX_RECORD_BYTES
+
+
+def test_headers_that_do_not_fit_are_left_out_and_counted() -> None:
+    dead, recorder, _ = letters(10)
+    dead.send("t", 0, 0, b"junk", "bad", headers=[("big", b"x" * (9 << 20)), ("none", None)])  # type: ignore[list-item]
+    _, value, headers = recorder.sent[-1]
+    assert value == b"junk"
+    assert headers.keys() == {"dlq_original_header_bytes", "dlq_reason", "dlq_topic", "dlq_partition", "dlq_offset"}
+    assert int(headers["dlq_original_header_bytes"]) > 9 << 20
 
 
 def test_over_the_limit_it_stops() -> None:

@@ -189,6 +189,16 @@ def test_anything_is_read_or_refused_as_ticks(data: bytes) -> None:
     assert_same_outcome(outcome(decode_ticks, data), outcome(TickReader().decode, data))
 
 
+@pytest.mark.parametrize("source", ["s" * 256, "s" * 257, "é" * 256, "é" * 257])
+def test_long_names_of_sources_are_judged_as_by_columns(source: str) -> None:
+    one = np.zeros(1, np.int64)
+    ticks = TickColumns("s", 1, (InstrumentRef("A.B", 2, 0),), np.zeros(1, np.uint32), one, one, one, one, one)
+    encoded = source.encode()
+    data = encode_ticks(ticks).replace(b"\x0a\x01s", b"\x0a" + varint(len(encoded)) + encoded)
+    assert_same_outcome(outcome(decode_ticks, data), outcome(TickReader().decode, data))
+    assert isinstance(outcome(decode_ticks, data), str) == (len(source) > 256)
+
+
 def bars_read(data: bytes) -> Any:
     """What the compiled reader reads, with the checks that it leaves to others; None where it reads nothing."""
     record = BarReader().read(data)

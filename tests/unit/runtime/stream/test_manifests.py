@@ -71,6 +71,16 @@ def test_the_highest_offset_wins_not_the_last_written() -> None:
     assert (best.next_offset, best.state) == (1662, b"state 1662")
 
 
+def test_a_higher_offset_of_an_older_generation_wins() -> None:
+    """Harmless: states are deterministic, so the one for 1662 is the same whoever wrote it."""
+    log = Log()
+    log.checkpoint(751, sequence=9, generation=2)
+    log.checkpoint(1662, sequence=6, generation=1)
+    best = log.choose().best
+    assert best is not None
+    assert (best.next_offset, best.generation, best.state) == (1662, 1, b"state 1662")
+
+
 def test_of_equal_offsets_the_later_generation_wins() -> None:
     log = Log()
     log.checkpoint(100, sequence=5, generation=7, state=b"seven")

@@ -150,6 +150,37 @@ async def test_late_answers_of_a_dropped_partition_do_nothing(one: Fixture) -> N
     assert one.failures == []
 
 
+@pytest.mark.parametrize("error", [None, "Broker: gone"])
+@pytest.mark.parametrize("steps", [0, 1, 2])
+async def test_a_checkpoint_of_a_dropped_partition_goes_no_further(one: Fixture, steps: int, error: str | None) -> None:
+    """steps: what the broker has answered for when the partition goes: nothing, the outputs, the chunks too."""
+    one.handle(10)
+    task = asyncio.create_task(one.pipeline.checkpoint())
+    await settle()
+    for _ in range(steps):
+        one.producer.deliver()
+        await settle()
+    one.pipeline.drop()
+    await settle()
+    assert task.done(), "nobody waits for answers that do not matter any more"
+    one.producer.deliver(error=error)
+    await settle()
+    assert task.result() == 0
+    assert (len(one.producer), one.acked, one.failures) == (0, [], [])
+    assert await one.pipeline.checkpoint() == 0
+
+
+async def test_answers_for_a_checkpoint_that_was_given_up_do_nothing_after_the_drop(one: Fixture) -> None:
+    one.handle(10)
+    task = asyncio.create_task(one.pipeline.checkpoint())
+    await settle()
+    task.cancel()
+    await settle()
+    one.pipeline.drop()
+    one.producer.deliver(error="Broker: gone")
+    assert one.failures == []
+
+
 async def test_a_failed_delivery_ends_the_process_and_acknowledges_nothing(one: Fixture) -> None:
     one.handle(10, 11)
     task = asyncio.create_task(one.pipeline.checkpoint())

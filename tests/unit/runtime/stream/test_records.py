@@ -1,7 +1,7 @@
 import pytest
 
-from services.runtime.headers import read_headers, record_headers
-from services.runtime.stream.records import InputRecord, derived_headers, header
+from services.runtime.headers import header, read_headers, record_headers
+from services.runtime.stream.records import InputRecord, derived_headers
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -32,6 +32,11 @@ def test_the_headers_are_those_that_record_headers_makes(trace: bytes) -> None:
     record = InputRecord("in", 3, 12, b"", [("traceparent", b"an earlier one"), ("other", b"1"), ("traceparent", trace)])
     expected = record_headers("signalbox.events.v1.BarBatch", "in/3/12/BarBatch/7", read_headers(record.headers).traceparent, ("in", 3, 12))
     assert derived_headers(record, "signalbox.events.v1.BarBatch", "7") == expected
+
+
+def test_a_trace_that_is_none_does_not_fill_the_outputs() -> None:
+    record = InputRecord("in", 0, 1, b"", [("traceparent", b"0" * 257)])
+    assert "traceparent" not in dict(derived_headers(record, "signalbox.events.v1.BarBatch"))
 
 
 def test_the_last_header_of_a_name_counts() -> None:
