@@ -32,7 +32,7 @@ DOWN_SECONDS = 120.0
 
 #: What `reset` removes from the data folder. By name: the folder is a setting, and a mistyped
 #: setting must not empty somebody's home. Kafka's jars stay, they are no data.
-DATA_FOLDERS = ("kafka", "valkey", "envoy", "logs", "run", "tables", "history")
+DATA_FOLDERS = ("kafka", "valkey", "envoy", "logs", "run", "tables", "reports", "faust", "history")
 
 
 @dataclass(frozen=True, slots=True)
