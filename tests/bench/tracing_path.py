@@ -126,7 +126,9 @@ async def _send(channel: grpc.aio.Channel, schedule: Schedule, messages: list[by
             await _until(schedule.start_ns / 1e9 + (turn + 1) * FLUSH_S)
             yield message
 
-    ingest = channel.stream_unary("/signalbox.prices.v1.PricesService/IngestTicks", response_deserializer=pb.IngestTicksResponse.FromString)
+    ingest: grpc.aio.StreamUnaryMultiCallable[bytes, pb.IngestTicksResponse] = channel.stream_unary(
+        "/signalbox.prices.v1.PricesService/IngestTicks", response_deserializer=pb.IngestTicksResponse.FromString
+    )
     answer = await ingest(due(), timeout=schedule.seconds + 60)
     if answer.accepted != schedule.count:
         raise RuntimeError(f"{answer.accepted} of {schedule.count} ticks were taken; {list(answer.rejections[:1])}")
