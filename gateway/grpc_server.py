@@ -15,6 +15,7 @@ from services.runtime.errors import AddressInUse
 from services.runtime.grpc_handlers import Handlers
 from services.runtime.grpc_server import add_reflection
 from services.runtime.interceptors import CallWrapper
+from services.runtime.logging import get_logger
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,6 +29,8 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
+_log = get_logger("health")
+
 _HEALTH = "grpc.health.v1.Health"
 _ASK_TIMEOUT_S = 1.0
 _WATCH_S = 1.0
@@ -45,6 +48,7 @@ class AllHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._own = own
         self._others = {name: health_pb2_grpc.HealthStub(channel) for name, channel in others.items()}
         self._clock = clock
+        self._failures: dict[str, str] = {}
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """The state of one service; the empty name is the gateway. NOT_FOUND for a service that nobody knows."""
@@ -67,17 +71,25 @@ class AllHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         if (ready := self._own.get(service)) is not None:
             return _SERVING if await asyncio.to_thread(ready) is None else _NOT_SERVING
         if (stub := self._others.get(service)) is not None:
-            return await _ask(stub, service)
+            return await self._ask(stub, service)
         return _UNKNOWN
 
+    async def _ask(self, stub: health_pb2_grpc.HealthStub, service: str) -> int:
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_ASK_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            # Whatever the reason: a service that cannot say that it serves does not.
+            self._note(service, error)
+            return _NOT_SERVING
+        self._failures.pop(service, None)
+        return int(answer.status)
 
-async def _ask(stub: health_pb2_grpc.HealthStub, service: str) -> int:
-    try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_ASK_TIMEOUT_S)
-    except grpc.aio.AioRpcError:
-        # Whatever the reason: a service that cannot say that it serves does not.
-        return _NOT_SERVING
-    return int(answer.status)
+    def _note(self, service: str, error: grpc.aio.AioRpcError) -> None:
+        """Once for each reason: who watches asks every second."""
+        code = error.code().name
+        if self._failures.get(service) != code:
+            self._failures[service] = code
+            _log.warning("a service does not say how it is", service=service, code=code, reason=error.details())
 
 
 async def start_grpc_server(host: str, port: int, adders: list[Callable[[Handlers], None]], health: AllHealth) -> grpc.aio.Server:

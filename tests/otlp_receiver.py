@@ -33,8 +33,8 @@ class ReceivedSpan:
     start_ns: int
     end_ns: int
     attributes: dict[str, Value]
-    links: tuple[str, ...]
-    """Trace ids."""
+    links: tuple[tuple[str, str], ...]
+    """Trace id and span id of each."""
 
 
 class Receiver(service.TraceServiceServicer):
@@ -73,7 +73,7 @@ def _spans(resource: trace_pb2.ResourceSpans) -> Iterator[ReceivedSpan]:
             start_ns=span.start_time_unix_nano,
             end_ns=span.end_time_unix_nano,
             attributes={item.key: _value(item.value) for item in span.attributes},
-            links=tuple(link.trace_id.hex() for link in span.links),
+            links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         )
 
 

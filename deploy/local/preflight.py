@@ -55,11 +55,15 @@ def check_disk(home: Path, free_bytes: Callable[[Path], int] = lambda path: shut
 
 def check_kafka(settings: StackSettings) -> None:
     """The Kafka that was named answers; nothing to check for the embedded one. Raises Unreachable."""
-    if settings.kafka is not None and cluster_id_at(settings.kafka, ANSWER_SECONDS) is None:
+    if settings.kafka is None:
+        return
+    try:
+        cluster_id_at(settings.kafka, ANSWER_SECONDS)
+    except Unreachable as error:
         raise Unreachable(
-            f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka}: no Kafka broker answers there",
+            f"KAFKA_BOOTSTRAP_SERVERS={settings.kafka}: no Kafka broker answers there ({error.message})",
             "start that broker, correct the address, or unset the variable to use the embedded one",
-        )
+        ) from error
 
 
 def check_redis(settings: StackSettings) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ DOWN_SECONDS = 120.0
 
 #: What `reset` removes from the data folder. By name: the folder is a setting, and a mistyped
 #: setting must not empty somebody's home. Kafka's jars stay, they are no data.
-DATA_FOLDERS = ("kafka", "valkey", "envoy", "logs", "run", "tables", "history")
+DATA_FOLDERS = ("kafka", "valkey", "envoy", "logs", "run", "tables", "reports", "faust", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,8 @@ def down(settings: StackSettings, progress: Progress) -> bool:
     with progress.step("Stopping the stack", done="The stack has stopped"):
         os.kill(pid, signal.SIGTERM)
         try:
-            psutil.Process(pid).wait(timeout=DOWN_SECONDS)
-        except psutil.NoSuchProcess:
-            pass  # it was quicker than us
+            with suppress(psutil.NoSuchProcess):  # it was quicker than us
+                psutil.Process(pid).wait(timeout=DOWN_SECONDS)
         except psutil.TimeoutExpired as error:
             raise NotReady(f"the stack (pid {pid}) did not end within {DOWN_SECONDS:.0f} s", f"kill -9 {pid} ends all of it") from error
     return True

@@ -190,10 +190,11 @@ def _make_token(begin: int) -> str:
 
 
 def _read_token(token: str) -> int:
+    refused = InvalidArgument("page_token", token, "the next_page_token of the page before")
     try:
         version, _, begin = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition("/")
-        if version == ENGINE_VERSION and 0 < int(begin) < len(INDICATORS):
-            return int(begin)
-    except (binascii.Error, ValueError):
-        pass
-    raise InvalidArgument("page_token", token, "the next_page_token of the page before")
+        if version != ENGINE_VERSION or not 0 < int(begin) < len(INDICATORS):
+            raise refused
+        return int(begin)
+    except (binascii.Error, ValueError) as error:
+        raise refused from error

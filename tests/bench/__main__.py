@@ -9,7 +9,7 @@ import sys
 from tests.bench.results import OUTPUT, Result, save, show
 
 #: Modules of this package with a function `run() -> list[Result]`, in the order they run.
-BENCHES = ("analysis_engine", "path", "hub", "latency", "edge", "tracing", "jobs", "report", "news")
+BENCHES = ("analysis_engine", "path", "hub", "latency", "edge", "tracing", "tracing_path", "jobs", "report", "news")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,6 +20,8 @@ from tests.chaos.job_worker import Line
 #: What an edge says, or does, while something behind it is away or has no room: the same request may be sent again.
 _AGAIN = frozenset({429, 502, 503, 504})
 _PATIENCE_S = 240.0
+#: Jobs that are named when some are left.
+_NAMED = 20
 _CLIENTS = 16
 #: Seconds between two jobs of a client: jobs are still created while things are killed.
 _CLIENT_PAUSE_S = 0.5
@@ -106,11 +108,27 @@ async def _destroy(storm: Storm, rng: random.Random, faults: Sequence[Fault], pa
 
 
 async def _until_left(session: aiohttp.ClientSession, most: int) -> None:
-    """Returns when at most so many jobs have not ended."""
-    async with asyncio.timeout(_PATIENCE_S):
-        # Nobody tells of it, so it is looked at.
-        while len(await _list(session, f'kind = "{STORM.name}" AND done = false')) > most:  # noqa: ASYNC110
-            await asyncio.sleep(0.5)
+    """Returns when at most so many jobs have not ended. Raises AssertionError that names those that are left after the patience."""
+    left: list[dict[str, Any]] | None = None
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            # Nobody tells of it, so it is looked at.
+            while left is None or len(left) > most:
+                left = await _list(session, f'kind = "{STORM.name}" AND done = false')
+                await asyncio.sleep(0.5 if len(left) > most else 0)
+    except TimeoutError as error:
+        raise AssertionError(_left_over(left, most)) from error
+
+
+def _left_over(left: list[dict[str, Any]] | None, most: int) -> str:
+    if left is None:
+        return f"in {_PATIENCE_S:.0f} s the edge did not say which jobs have not ended"
+    named = "".join(f"\n  {_in_short(job['metadata'])}" for job in left[:_NAMED])
+    return f"after {_PATIENCE_S:.0f} s {len(left)} jobs have not ended, at most {most} were expected; the first of them:{named}"
+
+
+def _in_short(job: dict[str, Any]) -> str:
+    return f"{job['id']} {job['state']}, attempt {job['attempt']} of {job['max_attempts']}"
 
 
 async def _list(session: aiohttp.ClientSession, wanted: str) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ from tests.servers import stack_environment
 
 COUNT = 1_000
 WORKERS = 3
+#: Of the workers' log, told when the storm fails.
+LOG_LINES = 60
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -90,6 +92,9 @@ async def test_a_thousand_jobs_are_done_once_each_while_the_stack_is_killed(stor
     faults += [(f"kill -9 {name}", partial(kill, storm_stack, name)) for name in ("valkey", "reports", "scheduler")]
     try:
         storm = await run_storm(storm_stack.edge, COUNT, random.Random(seed_of()), faults, pause_s=(1.0, 4.0), step_s=(0.2, 0.4))
+    except Exception as error:
+        error.add_note(workers.described())
+        raise
     finally:
         workers.end()
     results = await results_on_kafka(storm_stack.bootstrap, {job["metadata"]["id"] for job in storm.jobs})
@@ -124,6 +129,14 @@ class Workers:
         self._processes[number].kill()
         self.start()
         self._processes[number] = self._processes.pop()
+
+    def described(self) -> str:
+        """How each is, and the end of the log that they share."""
+        states = [
+            f"worker {process.process.pid}: exit code {process.process.poll()}, /healthz {process.ask('/healthz')}, /readyz {process.ask('/readyz')}"
+            for process in self._processes
+        ]
+        return "\n".join([*states, "their log:", *self._processes[0].log.splitlines()[-LOG_LINES:]])
 
     def end(self) -> None:
         """All of them."""

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 import aiohttp
 import grpc
@@ -57,16 +58,27 @@ async def messages(stack: Stack) -> AsyncGenerator[dict[str, object]]:
                 yield message
 
 
-async def traced(stack: Stack, *kinds: str) -> str:
-    """Id of the first trace of which the client has been sent messages of all these kinds."""
-    seen: dict[str, set[object]] = {}
+@dataclass(slots=True)
+class Told:
+    """What messages with one trace say of it."""
+
+    trace_id: str
+    span_ids: dict[str, str] = field(default_factory=dict)
+    """By kind of message: the span that its `tp` names."""
+
+
+async def traced(stack: Stack, *kinds: str) -> Told:
+    """The first trace of which the client has been sent messages of all these kinds."""
+    seen: dict[str, Told] = {}
     async with asyncio.timeout(150), aclosing(messages(stack)) as stream:
         async for message in stream:
             if "tp" in message:
-                trace_id = str(message["tp"]).split("-")[1]
-                seen.setdefault(trace_id, set()).add(message["T"])
-                if seen[trace_id].issuperset(kinds):
-                    return trace_id
+                _version, trace_id, span_id, flags = str(message["tp"]).split("-")
+                assert int(flags, 16) & 1, "every trace is recorded here"
+                told = seen.setdefault(trace_id, Told(trace_id))
+                told.span_ids.setdefault(str(message["T"]), span_id)
+                if told.span_ids.keys() >= set(kinds):
+                    return told
     raise AssertionError("the stream ended")
 
 
@@ -75,21 +87,28 @@ def path_of(trace: dict[str, ReceivedSpan], span: ReceivedSpan) -> list[Received
     return [span, *path_of(trace, trace[span.parent_id])] if span.parent_id else [span]
 
 
-async def whole(receiver: Receiver, trace_id: str, last: str) -> dict[str, ReceivedSpan]:
-    """The trace, once a span of that name is there and none waits for its parent."""
+async def whole(receiver: Receiver, told: Told, kind: str, topic: str) -> dict[str, ReceivedSpan]:
+    """The trace, once none of its spans waits for its parent and the record that such a message came from is in it, with its delivery.
+
+    Asserts that the message's `tp` is the record's own span, and that the delivery follows from it.
+    """
+    record_id = told.span_ids[kind]
 
     def arrived() -> bool:
-        trace = receiver.trace(trace_id)
-        return any(span.name == last for span in trace.values()) and all(not span.parent_id or span.parent_id in trace for span in trace.values())
+        trace = receiver.trace(told.trace_id)
+        delivered = any(span.name == f"deliver {topic}" and span.parent_id == record_id for span in trace.values())
+        return delivered and all(not span.parent_id or span.parent_id in trace for span in trace.values())
 
     await eventually(arrived, timeout_s=20)
-    return receiver.trace(trace_id)
+    trace = receiver.trace(told.trace_id)
+    assert trace[record_id].name == f"create {topic}"
+    return trace
 
 
 @pytest.mark.timeout(600)
 async def test_a_signal_is_one_whole_trace_from_the_feed_to_its_delivery(collected: tuple[Stack, Receiver]) -> None:
     stack, receiver = collected
-    trace = await whole(receiver, await traced(stack, "bar", "indicators", "signal"), "deliver analysis.signals.v1")
+    trace = await whole(receiver, await traced(stack, "bar", "indicators", "signal"), "signal", "analysis.signals.v1")
     names = {span.name for span in trace.values()}
     assert {"create analysis.indicators.v1", "deliver analysis.indicators.v1", "deliver market.bars.v1"} <= names
     assert [span.name for span in trace.values() if not span.parent_id] == ["send market.ticks.v1"], "one trace has one beginning"
@@ -103,7 +122,7 @@ async def test_a_signal_is_one_whole_trace_from_the_feed_to_its_delivery(collect
 
 async def test_spans_say_where_their_record_was_and_what_was_in_it(collected: tuple[Stack, Receiver]) -> None:
     stack, receiver = collected
-    trace = await whole(receiver, await traced(stack, "bar"), "deliver market.bars.v1")
+    trace = await whole(receiver, await traced(stack, "bar"), "bar", "market.bars.v1")
     sent, processed, delivered = (_only(trace, name) for name in ("send market.ticks.v1", "process market.ticks.v1", "deliver market.bars.v1"))
     assert sent.attributes["messaging.system"] == "kafka"
     assert sent.attributes["signalbox.symbols"] in (0, 1), "a batch, or a watermark"
@@ -113,14 +132,17 @@ async def test_spans_say_where_their_record_was_and_what_was_in_it(collected: tu
     assert int(processed.attributes["messaging.kafka.offset"]) >= 0
     assert int(processed.attributes["signalbox.bars"]) > 0
     assert int(delivered.attributes["signalbox.clients"]) == 1
-    # Its first rows came in batches before the one that closed it; those are links, in traces of their own.
-    assert 1 <= len(processed.links) <= 8
-    assert trace.keys().isdisjoint(processed.links)
+    # Its first rows came in batches before the one that closed it; their processing is what the links name, in traces of their own.
+    assert 1 <= len(set(processed.links)) == len(processed.links) <= 8
+    assert processed.trace_id not in {trace_id for trace_id, _ in processed.links}
+    linked = [await _received(receiver, *link) for link in processed.links]
+    assert {span.name for span in linked} == {"process market.ticks.v1"}
+    assert all(span.start_ns < processed.start_ns for span in linked)
 
 
 async def test_the_last_live_bar_belongs_to_a_trace_too(collected: tuple[Stack, Receiver]) -> None:
     stack, receiver = collected
-    trace = await whole(receiver, await traced(stack, "live_bar"), "deliver market.bars.live.v1")
+    trace = await whole(receiver, await traced(stack, "live_bar"), "live_bar", "market.bars.live.v1")
     assert {"send market.ticks.v1", "process market.ticks.v1", "create market.bars.live.v1"} <= {span.name for span in trace.values()}
 
 
@@ -151,6 +173,11 @@ async def test_a_unary_call_joins_client_envoy_and_service(collected: tuple[Stac
     assert incoming.parent_id == (client_id if from_client else "")
     assert span.attributes["rpc.method"] == "GetPrice"
     assert span.attributes["rpc.grpc.status_code"] == 0
+
+
+async def _received(receiver: Receiver, trace_id: str, span_id: str) -> ReceivedSpan:
+    await eventually(lambda: span_id in receiver.trace(trace_id), timeout_s=20)
+    return receiver.trace(trace_id)[span_id]
 
 
 def _only(trace: dict[str, ReceivedSpan], name: str) -> ReceivedSpan:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.broker import EmbeddedBroker, cluster_id_at
 from deploy.local.child import Child
-from deploy.local.errors import ChecksumError, ProcessDied, SetupError
+from deploy.local.errors import ChecksumError, ProcessDied, SetupError, Unreachable
 from deploy.local.jars import ensure_jars, read_checksums, verify
 from deploy.local.ports import is_free
 from tests.ports import free_ports
@@ -115,7 +118,22 @@ def test_a_stranger_on_the_port_is_not_taken_for_our_broker(kafka: str, tmp_path
 
 
 def test_nothing_answers_on_a_closed_port() -> None:
-    assert cluster_id_at("127.0.0.1:1", timeout_seconds=0.5) is None
+    with pytest.raises(Unreachable, match="nothing listens there"):
+        cluster_id_at("127.0.0.1:1", timeout_seconds=0.5)
+
+
+def test_a_server_that_is_no_broker_is_told_with_the_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        threading.Thread(target=_hang_up, args=(server,), daemon=True).start()
+        with pytest.raises(Unreachable, match="brokers are down; Failed to get metadata"):
+            cluster_id_at(f"127.0.0.1:{port}", timeout_seconds=1.0)
+
+
+def _hang_up(server: socket.socket) -> None:
+    with suppress(OSError):  # the test is over
+        while True:
+            server.accept()[0].close()
 
 
 def test_valkey_keeps_jobs(valkey: str) -> None:

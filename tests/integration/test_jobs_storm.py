@@ -6,9 +6,12 @@ import random
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from tests.chaos import job_storm
 from tests.chaos.chain import seed_of
 from tests.chaos.job_storm import Fault, check, results_on_kafka, run_storm
 from tests.chaos.job_worker import read_log
@@ -58,3 +61,19 @@ def restart(stack: JobsStack, number: int, log: Path) -> None:
     stack.workers[number].kill()
     start(stack, log)
     stack.workers[number] = stack.workers.pop()
+
+
+async def test_jobs_that_are_left_after_the_patience_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [{"metadata": {"id": f"job-{number}", "state": "JOB_STATE_RUNNING", "attempt": 1, "max_attempts": 3}} for number in range(25)]
+
+    async def listed(_session: aiohttp.ClientSession, _wanted: str) -> list[dict[str, Any]]:
+        return left
+
+    monkeypatch.setattr(job_storm, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(job_storm, "_list", listed)
+    async with aiohttp.ClientSession() as session:
+        await job_storm._until_left(session, 25)
+        with pytest.raises(AssertionError, match="25 jobs have not ended, at most 3 were expected") as caught:
+            await job_storm._until_left(session, 3)
+    assert "job-19 JOB_STATE_RUNNING, attempt 1 of 3" in str(caught.value)
+    assert "job-20" not in str(caught.value)

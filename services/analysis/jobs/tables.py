@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 
 from services.analysis.domain import Analysis
 from services.analysis.indicators.registry import NAMES
+from services.runtime.logging import get_logger
+
+_log = get_logger("analysis-tables")
 
 VALUES, SIGNALS = "values.parquet", "signals.parquet"
 
@@ -38,7 +42,7 @@ SIGNALS_SCHEMA = pa.schema(
 class BatchTables:
     """Writes into a folder beside `folder` and puts it in place at the end: whoever looks sees all of it or nothing.
 
-    A context manager; an error leaves nothing.
+    A context manager; an error leaves nothing. Raises OSError when tables of an earlier attempt cannot be removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +51,7 @@ class BatchTables:
 
     def __enter__(self) -> BatchTables:
         # From an attempt that was ended.
-        shutil.rmtree(self._staging, ignore_errors=True)
+        _remove(self._staging)
         self._staging.mkdir(parents=True)
         self._values = pq.ParquetWriter(self._staging / VALUES, VALUES_SCHEMA, compression="zstd")
         self._signals = pq.ParquetWriter(self._staging / SIGNALS, SIGNALS_SCHEMA, compression="zstd")
@@ -57,11 +61,18 @@ class BatchTables:
         self._values.close()
         self._signals.close()
         if error is not None:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._give_up()
             return
         # The same job again, after its result was lost: the same tables.
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._folder)
         self._staging.rename(self._folder)
+
+    def _give_up(self) -> None:
+        try:
+            _remove(self._staging)
+        except OSError as error:
+            # The error that ended the job is the one to raise; the next attempt begins with removing this again.
+            _log.warning("unfinished tables cannot be removed", path=str(self._staging), error=str(error))
 
     def add(self, analysis: Analysis) -> None:
         """The rows of one symbol."""
@@ -70,6 +81,12 @@ class BatchTables:
         self._signals.write_table(signals)
         self.rows += analysis.stop - analysis.start
         self.signals += signals.num_rows
+
+
+def _remove(folder: Path) -> None:
+    """Nothing there is fine. Raises OSError when something stays."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def _values(analysis: Analysis) -> pa.Table:

@@ -57,7 +57,7 @@ class ReportArchive:
                     raise
                 self._add_to(target, folder)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         return kept
 
     def _files_of(self, report_id: str) -> list[pb.ReportFile]:
@@ -90,7 +90,7 @@ class ReportArchive:
         limit_s = self._clock.now_ns() / 1e9 - _LEFT_BEHIND_S
         for folder in self._root.glob(f"{_UNFINISHED}*"):
             if folder.stat().st_mtime < limit_s:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
 
     def get(self, report_id: str) -> pb.DailyReport:
         """A report. report_id: or `latest`. Raises InvalidArgument (malformed), ReportNotFound."""
@@ -147,6 +147,17 @@ class ReportArchive:
 def archive_in(home: Path, clock: Clock | None = None) -> ReportArchive:
     """The archive of an installation. home: its data folder."""
     return ReportArchive(home / "reports", clock)
+
+
+def _remove(folder: Path) -> None:
+    """An unfinished folder. That it cannot be removed is no reason to fail, but it takes room that somebody will miss."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        # It has got its name, or another process swept it away.
+        return
+    except OSError as error:
+        _log.warning("unfinished folder cannot be removed", path=str(folder), error=str(error))
 
 
 def _write_synced(path: Path, data: bytes) -> None:

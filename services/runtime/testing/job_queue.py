@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -97,11 +98,9 @@ class MemoryJobQueue:
         job = await self.get(job_id)
         if job.deadline_ns:
             timeout_s = min(timeout_s, max(0.0, (job.deadline_ns - self._clock.now_ns()) / 1e9))
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s), self._changed:
                 await self._changed.wait_for(lambda: job_id not in self.jobs or self.jobs[job_id].state.has_ended)
-        except TimeoutError:
-            pass
         return await self.get(job_id)
 
     async def cancel(self, job_id: str) -> Job:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from signalbox.reports.v1 import reports_service_pb2 as pb
 
 from deploy.local import doctor, logs, preflight, stack, watch
 from deploy.local.child import describe_exit, tail
@@ -13,6 +14,7 @@ from deploy.local.errors import DiskFull, FolderNotWritable, SettingError, Stack
 from deploy.local.jars import cached_folder, read_checksums
 from deploy.local.run import run_seconds
 from deploy.local.settings import REPOSITORY, StackSettings
+from services.reports.daily.archive import archive_in
 
 
 def settings(home: Path) -> StackSettings:
@@ -102,6 +104,15 @@ def test_reset_removes_data_by_name_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert {path.name for path in stack.reset(settings(tmp_path))} == {"kafka", "logs"}
     assert {path.name for path in tmp_path.iterdir()} == {"jars", "holiday-photos"}
+
+
+def test_reset_of_a_used_folder_leaves_kafkas_jars_only(tmp_path: Path) -> None:
+    (tmp_path / "jars").mkdir()
+    archive_in(tmp_path).put(pb.DailyReport(id="2013-03-01-4f1c2a9b", date="2013-03-01"), {"report.json": b"{}"})
+    for name in ("kafka", "valkey", "envoy", "logs", "run", "tables", "faust"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    stack.reset(settings(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"jars"}
 
 
 def test_following_logs_gives_whole_lines_and_survives_a_cut(tmp_path: Path) -> None:

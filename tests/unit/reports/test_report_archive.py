@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from signalbox.reports.v1 import reports_service_pb2 as pb
+from structlog.testing import capture_logs
 
 from services.reports.daily import archive as archive_module
 from services.reports.daily.archive import ReportArchive
@@ -117,3 +119,21 @@ def test_folders_left_behind_go_after_a_day(tmp_path: Path) -> None:
         os.utime(folder, (when, when))
     ReportArchive(tmp_path, clock).put(report(), FILES)
     assert sorted(os.listdir(tmp_path)) == [".new-fresh", report().id]
+
+
+def test_a_folder_that_cannot_be_removed_is_told_and_the_report_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".new-old"
+    left.mkdir()
+    os.utime(left, (0, 0))
+
+    def refuse(folder: Path) -> None:
+        if folder == left:
+            raise OSError(30, "Read-only file system", str(folder))
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with capture_logs() as logs:
+        kept = ReportArchive(tmp_path).put(report(), FILES)
+    assert ReportArchive(tmp_path).get(kept.id) == kept
+    assert [(line["log_level"], line["path"]) for line in logs] == [("warning", str(left))]
+    assert "Read-only" in logs[0]["error"]
