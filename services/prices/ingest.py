@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.admission import Admitted, Reason, Rejection, SentTicks, SymbolTable, admit
-from services.prices.errors import IngestBacklogged, IngestInterrupted, SourceChanged
+from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestProgress, IngestStopped, SourceChanged
 from services.prices.metrics import BATCH_ROWS, INGEST_STREAMS, SOURCES_NOT_ENDED, TICKS_ACCEPTED, TICKS_REJECTED
 from services.prices.ports import TickSink
 from services.runtime.clock import Clock
@@ -23,6 +23,10 @@ _log = get_logger("ingest")
 MAX_REJECTIONS = 1_000
 #: A source that is not a replay cannot promise the future.
 _MAX_WATERMARK_AHEAD_NS = 5 * 10**9
+#: When the process ends: how long what was read of a stream may take to be acknowledged, before its client is told how far it came.
+_STOPPING_S = 2.0
+#: And how long the sources may take to be ended after that. With the producer's own end this is less than a process has.
+_ENDING_S = 1.5
 _LIVE, _REPLAY = 1, 2
 _KIND_NAMES = {1: "live", 2: "replay", 3: "synthetic"}
 _Column = NDArray[np.int64]
@@ -79,27 +83,57 @@ class Ingest:
         self._sink, self._clock, self._settings = sink, clock, settings
         self._sources: dict[str, _Source] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, messages: AsyncIterator[Message]) -> IngestResult:
         """Takes one stream to its end. Returns when everything is acknowledged.
 
-        Raises InvalidArgument (what was accepted before stays), IngestInterrupted, IngestBacklogged. A stream that is cancelled or fails keeps what
-        was read; its source is ended all the same, so that it holds no bar back.
+        Raises InvalidArgument (what was accepted before stays), IngestInterrupted, IngestBacklogged, IngestStopped. A stream that is cancelled or fails
+        keeps what was read; its source is ended all the same, so that it holds no bar back.
         """
         stream = _Stream(self._sink, self._clock, self._settings)
         with INGEST_STREAMS.track_inprogress():
             try:
-                await stream.read(messages, self._opened)
-                await stream.finish()
-                await self._end(stream)
+                await self._until_stopped(stream, messages)
             except BaseException:
                 self._end_later(stream)
                 raise
         return stream.result
 
+    async def stop(self) -> None:
+        """Ends all streams, each with what was accepted of it."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
     async def drain(self) -> None:
-        """Waits until the sources of streams that were cut off are ended."""
-        await asyncio.gather(*self._endings)
+        """Waits until the sources of streams that were cut off are ended. Raises Unavailable when that takes too long."""
+        if self._endings:
+            _, left = await asyncio.wait(set(self._endings), timeout=_ENDING_S)
+            if left:
+                raise Unavailable("Kafka", f"{len(left)} streams' sources were not ended within {_ENDING_S:g} s")
+
+    async def _until_stopped(self, stream: "_Stream", messages: AsyncIterator[Message]) -> None:
+        if self._stopped.done():
+            raise IngestStopped(stream.progress)
+        whole = asyncio.ensure_future(self._take_whole(stream, messages))
+        try:
+            either: set[asyncio.Future[None]] = {whole, self._stopped}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not whole.done():
+                whole.cancel()
+                await asyncio.wait({whole})
+        if not whole.cancelled():
+            whole.result()
+            return
+        if not await stream.settle():
+            raise IngestStopped(stream.progress)
+        self._end_later(stream)
+
+    async def _take_whole(self, stream: "_Stream", messages: AsyncIterator[Message]) -> None:
+        await stream.read(messages, self._opened)
+        await stream.finish()
+        await self._end(stream)
 
     def _opened(self, name: str, kind: int) -> set[int]:
         source = self._sources.setdefault(name, _Source(kind))
@@ -153,14 +187,18 @@ class Ingest:
 class _Rows:
     """Ticks of one partition that wait to be sent."""
 
-    __slots__ = ("count", "parts", "watermark_sent")
+    __slots__ = ("count", "first", "parts", "watermark_sent")
 
     def __init__(self) -> None:
         self.parts: list[tuple[Admitted, int]] = []
         self.count = 0
+        #: Position in the stream of the message that the first of them came in.
+        self.first = 0
         self.watermark_sent = 0
 
-    def add(self, rows: Admitted, ts_recv: int) -> None:
+    def add(self, rows: Admitted, ts_recv: int, position: int) -> None:
+        if not self.parts:
+            self.first = position
         self.parts.append((rows, ts_recv))
         self.count += len(rows)
 
@@ -180,12 +218,25 @@ class _Stream:
         self._watermark = 0
         self._oldest_ns: int | None = None
         self._seen = 0
-        self._unacknowledged: set[asyncio.Future[int]] = set()
+        # Batches, with the position of the first tick that each may hold; None for those without ticks.
+        self._unacknowledged: dict[asyncio.Future[int], int | None] = {}
+        self._lost: int | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.source = ""
         self.kind = 0
         self.ended = False
+        self.complete = False
+        """Whether the client has finished."""
         self.result = IngestResult()
+
+    @property
+    def progress(self) -> IngestProgress:
+        """What is known of the stream now."""
+        open_at = [rows.first for rows in self._rows.values() if rows.count]
+        open_at += [first for first in self._unacknowledged.values() if first is not None]
+        if self._lost is not None:
+            open_at.append(self._lost)
+        return IngestProgress(self.result.accepted, self.result.rejected, min([self._seen, *open_at]))
 
     async def read(self, messages: AsyncIterator[Message], opened: Opened) -> None:
         """Reads to the end of the stream; what waits longer than the flush time is sent meanwhile."""
@@ -198,6 +249,7 @@ class _Stream:
                 raise
             message = pending.result()
             if message is None:
+                self.complete = True
                 return
             self._identify(message, opened)
             await self._take(message)
@@ -237,8 +289,8 @@ class _Stream:
         if len(message.ticks):
             taken, rejections = admit(message.ticks, self._table, now_ns, replay=self.kind == _REPLAY)
             self._note(rejections)
-            self._seen += len(message.ticks)
             self._distribute(taken, now_ns)
+            self._seen += len(message.ticks)
         for partition, rows in self._rows.items():
             if rows.count >= self._settings.batch_rows:
                 await self._send_rows(partition, rows)
@@ -268,12 +320,12 @@ class _Stream:
         where = self._table.partition[ticks.instrument]
         first = int(where[0])
         if (where == first).all():
-            self._of(first).add(ticks, now_ns)
+            self._of(first).add(ticks, now_ns, self._seen)
             return
         for partition in np.flatnonzero(np.bincount(where)):
             mask = where == partition
             part = Admitted(ticks.instrument[mask], ticks.ts_event[mask], ticks.price[mask], ticks.size[mask], ticks.seq[mask])
-            self._of(int(partition)).add(part, now_ns)
+            self._of(int(partition)).add(part, now_ns, self._seen)
 
     def _of(self, partition: int) -> _Rows:
         self._touched.add(partition)
@@ -295,23 +347,43 @@ class _Stream:
         if self._failed.done():
             self._failed.result()
 
+    async def settle(self) -> bool:
+        """Sends what was read, waits for the acknowledgements, both not for long, and returns whether that was all there was to do."""
+        if self._lost is None:
+            # Of a batch that is lost already the client learns; what came after it should not overtake it.
+            try:
+                async with asyncio.timeout(_STOPPING_S):
+                    await self.finish()
+            except (TimeoutError, SignalboxError) as error:
+                _log.warning("a stream was stopped before all of it was acknowledged", source=self.source, progress=str(self.progress), error=repr(error))
+        return self.complete and self.progress.settled == self._seen
+
     async def _send_rows(self, partition: int, rows: _Rows) -> None:
-        parts = rows.take()
+        first, parts = rows.first if rows.count else None, rows.take()
         rows.watermark_sent = self._watermark
         batch = self._batch(parts)
-        future = await self._send(partition, batch)
-        self._unacknowledged.add(future)
-        future.add_done_callback(partial(self._acknowledged, len(batch)))
+        future = await self._send(partition, batch, first)
+        self._unacknowledged[future] = first
+        future.add_done_callback(partial(self._acknowledged, first, len(batch)))
 
-    async def _send(self, partition: int, batch: TickColumns) -> "asyncio.Future[int]":
+    def _lose(self, first: int | None) -> None:
+        if first is not None:
+            self._lost = first if self._lost is None else min(first, self._lost)
+
+    async def _send(self, partition: int, batch: TickColumns, first: int | None = None) -> "asyncio.Future[int]":
         BATCH_ROWS.observe(len(batch))
         try:
             async with asyncio.timeout(self._settings.ack_timeout_s):
                 return await self._sink.send(partition, batch)
         except TimeoutError as error:
-            raise IngestBacklogged(self.result.accepted, self.result.rejected, self._settings.ack_timeout_s) from error
+            self._lose(first)
+            raise IngestBacklogged(self.progress, self._settings.ack_timeout_s) from error
         except Unavailable as error:
-            raise IngestInterrupted(self.result.accepted, self.result.rejected, str(error)) from error
+            self._lose(first)
+            raise IngestInterrupted(self.progress, str(error)) from error
+        except asyncio.CancelledError:
+            self._lose(first)
+            raise
 
     async def send_end(self, partitions: set[int]) -> None:
         """Tells the partitions that the source has ended. Returns when all of them know."""
@@ -319,7 +391,7 @@ class _Stream:
         try:
             await asyncio.gather(*futures)
         except Unavailable as error:
-            raise IngestInterrupted(self.result.accepted, self.result.rejected, str(error)) from error
+            raise IngestInterrupted(self.progress, str(error)) from error
 
     def _batch(self, parts: list[tuple[Admitted, int]], *, ended: bool = False) -> TickColumns:
         number = _joined([rows.instrument for rows, _ in parts])
@@ -341,14 +413,16 @@ class _Stream:
             ts_init=self._clock.now_ns(),
         )
 
-    def _acknowledged(self, rows: int, future: "asyncio.Future[int]") -> None:
-        self._unacknowledged.discard(future)
+    def _acknowledged(self, first: int | None, rows: int, future: "asyncio.Future[int]") -> None:
+        self._unacknowledged.pop(future, None)
         error = future.exception()
         if error is None:
             self.result.accepted += rows
             TICKS_ACCEPTED.labels(_KIND_NAMES[self.kind]).inc(rows)
-        elif not self._failed.done():
-            self._failed.set_exception(IngestInterrupted(self.result.accepted, self.result.rejected, str(error)))
+            return
+        self._lose(first)
+        if not self._failed.done():
+            self._failed.set_exception(IngestInterrupted(self.progress, str(error)))
             # Whoever reads the stream raises it; after a cancellation nobody does, and asyncio would complain.
             self._failed.exception()
 

@@ -8,10 +8,10 @@ import pytest
 
 from services.prices.adapters.kafka import KafkaTickSink
 from services.prices.admission import Reason, SentTicks
-from services.prices.errors import IngestBacklogged, IngestInterrupted, SourceChanged
+from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestStopped, SourceChanged
 from services.prices.ingest import MAX_REJECTIONS, Ingest, IngestSettings, Message
 from services.runtime.columns import TickColumns, decode_ticks
-from services.runtime.errors import InvalidArgument
+from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.headers import read_headers
 from services.runtime.partitions import partition_of
 from services.runtime.telemetry import span_from
@@ -212,7 +212,7 @@ async def test_a_broker_that_goes_away_ends_the_stream_with_what_was_accepted() 
 
     with pytest.raises(IngestInterrupted, match="2 ticks of this stream were accepted") as error:
         await door.ingest.run(messages())
-    assert (error.value.accepted, error.value.metadata()) == (2, {"accepted": "2", "rejected": "0"})
+    assert error.value.metadata() == {"accepted": "2", "rejected": "0", "settled": "2"}
     await door.ingest.drain()
     door.kafka.away = False
     await door.ingest.run(of([door.message((NQ, 1.0), source="test:a")]))
@@ -271,3 +271,85 @@ async def test_an_empty_stream_writes_nothing() -> None:
     door = Door()
     result = await door.ingest.run(of([]))
     assert (result.accepted, door.kafka.records) == (0, [])
+
+
+async def stopped(door: Door, messages: list[Message]) -> IngestStopped:
+    """What a stream that stays open is told when the process ends after these messages."""
+    reading = asyncio.Event()
+
+    async def staying_open() -> AsyncIterator[Message]:
+        for message in messages:
+            yield message
+        reading.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(door.ingest.run(staying_open()))
+    await reading.wait()
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped) as error:
+        await stream
+    return error.value
+
+
+async def test_when_the_process_ends_a_stream_is_told_how_far_it_came() -> None:
+    door = Door(flush_s=60.0)
+    error = await stopped(door, [door.message((ES, 1.0), (NQ, 2.0), ("ES.XCME", -1.0), source="test:a"), door.message((ES, 1.25), seq=4)])
+    assert error.metadata() == {"accepted": "3", "rejected": "1", "settled": "4"}
+    await door.ingest.drain()
+    assert sorted(price for _, batch in door.batches() for price in batch.price.tolist()) == [100, 125, 200]
+    assert sum(batch.source_ended for _, batch in door.batches()) == 2
+    with pytest.raises(IngestStopped, match="0 ticks"):
+        await door.ingest.run(of([door.message((ES, 1.5), source="test:a")]))
+
+
+async def test_what_the_broker_has_not_acknowledged_is_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.prices.ingest._STOPPING_S", 0.02)
+    monkeypatch.setattr("services.prices.ingest._ENDING_S", 0.02)
+    door = Door(batch_rows=1)
+
+    async def messages() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), (ES, 1.25), source="test:a")
+        await eventually(lambda: door.kafka.records)
+        door.kafka.held = True
+        yield door.message((NQ, 2.0), seq=3)
+        yield door.message((ES, -1.0), (ES, 1.5), seq=4)
+        reading.set()
+        await asyncio.Event().wait()
+
+    reading = asyncio.Event()
+    stream = asyncio.create_task(door.ingest.run(messages()))
+    await reading.wait()
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped, match="from position 2 on") as error:
+        await stream
+    assert error.value.metadata() == {"accepted": "2", "rejected": "1", "settled": "2"}
+    with pytest.raises(Unavailable, match="1 streams' sources were not ended"):
+        await door.ingest.drain()
+    door.kafka.release()
+
+
+async def test_a_stream_that_waits_for_room_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.prices.ingest._STOPPING_S", 0.02)
+    door = Door(batch_rows=1, ack_timeout_s=60.0, capacity=1)
+    door.kafka.held = True
+    stream = asyncio.create_task(door.ingest.run(of([door.message((ES, 1.0), source="test:a"), door.message((ES, 1.25), seq=2)])))
+    await eventually(lambda: door.kafka.queued)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped, match="from position 0 on"):
+        await stream
+    door.kafka.release()
+
+
+async def test_a_client_that_has_finished_when_the_process_ends_gets_its_answer() -> None:
+    door = Door()
+    door.kafka.held = True
+    stream = asyncio.create_task(door.ingest.run(of([door.message((ES, 1.0), source="test:a")])))
+    await eventually(lambda: door.kafka.queued)
+    await door.ingest.stop()
+    await asyncio.sleep(0)
+    door.kafka.release()
+    assert (await stream).accepted == 1
+    await door.ingest.drain()
+    assert [batch.source_ended for _, batch in door.batches()] == [False, True]
