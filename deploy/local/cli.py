@@ -294,6 +294,19 @@ def replay(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
+@app.command(name="end-source")
+def end_source(name: str, as_json: AsJson = False) -> None:
+    """End a source of ticks that was killed, so that its symbols' bars wait for it no longer. One that lives on begins anew with its next tick."""
+    with failures(as_json):
+        from deploy.local import queries
+
+        queries.end_source(_edge(), name)
+        if as_json:
+            dump({"ended": name})
+        else:
+            print(f"{name} has ended.")
+
+
 @contextmanager
 def _until_interrupted() -> Iterator[None]:
     """Ctrl-C is the ordinary end of a command that would go on for ever."""

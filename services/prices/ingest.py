@@ -1,7 +1,8 @@
 """A client's stream of ticks: checked, gathered into columnar batches by partition, sent, and counted once the broker has them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from services.prices.admission import Admitted, Reason, Rejection, SentTicks, SymbolTable, admit
 from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestProgress, IngestStopped, SourceChanged
 from services.prices.metrics import BATCH_ROWS, INGEST_STREAMS, SOURCES_NOT_ENDED, TICKS_ACCEPTED, TICKS_REJECTED
-from services.prices.ports import TickSink
+from services.prices.ports import OpenSources, TickSink
 from services.runtime.clock import Clock
 from services.runtime.columns import TickColumns
 from services.runtime.errors import InvalidArgument, SignalboxError, Unavailable
@@ -30,8 +31,6 @@ _ENDING_S = 1.5
 _LIVE, _REPLAY = 1, 2
 _KIND_NAMES = {1: "live", 2: "replay", 3: "synthetic"}
 _Column = NDArray[np.int64]
-#: Registers one more stream of a source (name, kind); returns the partitions that the source writes to, shared by its streams.
-Opened = Callable[[str, int], set[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +73,20 @@ class _Source:
     kind: int
     streams: int = 0
     partitions: set[int] = field(default_factory=set)
+    """Those it writes to."""
+    kept: set[int] = field(default_factory=set)
+    """Those of which it is kept, beyond this process, that the source has to be ended there."""
+
+
+#: Registers one more stream of a source (name, kind); returns the source, shared by its streams.
+Opened = Callable[[str, int], _Source]
 
 
 class Ingest:
     """Takes streams of ticks."""
 
-    def __init__(self, sink: TickSink, clock: Clock, settings: IngestSettings) -> None:
-        self._sink, self._clock, self._settings = sink, clock, settings
+    def __init__(self, sink: TickSink, open_sources: OpenSources, clock: Clock, settings: IngestSettings) -> None:
+        self._sink, self._open_sources, self._clock, self._settings = sink, open_sources, clock, settings
         self._sources: dict[str, _Source] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +97,7 @@ class Ingest:
         Raises InvalidArgument (what was accepted before stays), IngestInterrupted, IngestBacklogged, IngestStopped. A stream that is cancelled or fails
         keeps what was read; its source is ended all the same, so that it holds no bar back.
         """
-        stream = _Stream(self._sink, self._clock, self._settings)
+        stream = _Stream(self._sink, self._open_sources, self._clock, self._settings)
         with INGEST_STREAMS.track_inprogress():
             try:
                 await self._until_stopped(stream, messages)
@@ -135,13 +141,13 @@ class Ingest:
         await stream.finish()
         await self._end(stream)
 
-    def _opened(self, name: str, kind: int) -> set[int]:
+    def _opened(self, name: str, kind: int) -> _Source:
         source = self._sources.setdefault(name, _Source(kind))
         if source.streams and source.kind != kind:
             raise InvalidArgument("source_kind", _KIND_NAMES[kind], f"{_KIND_NAMES[source.kind]!r}, as another open stream of {name!r} says")
         source.kind = kind
         source.streams += 1
-        return source.partitions
+        return source
 
     def _end_later(self, stream: "_Stream") -> None:
         task = asyncio.create_task(self._end_cut_off(stream))
@@ -166,12 +172,20 @@ class Ingest:
         if source is None or stream.ended:
             return
         if source.streams == 1:
-            told = set(source.partitions)
+            # A stream that names a source and sends no tick ends what some other process, or a life of this one long ago, has left open.
+            told = set(range(self._settings.partitions)) if stream.names_only else set(source.partitions)
             await stream.send_end(told)
             # Another stream of it may have begun meanwhile; it ends them again.
             if source.streams == 1:
-                source.partitions -= told
+                await self._forget(stream.source, source, told)
         self._release(stream)
+
+    async def _forget(self, name: str, source: _Source, told: set[int]) -> None:
+        kept = source.kept & told
+        source.partitions -= told
+        source.kept -= told
+        for partition in sorted(kept):
+            await self._open_sources.ended(name, partition)
 
     def _release(self, stream: "_Stream") -> None:
         """A source that could not be ended is kept with its partitions: the next stream of it ends them too."""
@@ -210,11 +224,11 @@ class _Rows:
 class _Stream:
     """One open stream."""
 
-    def __init__(self, sink: TickSink, clock: Clock, settings: IngestSettings) -> None:
-        self._sink, self._clock, self._settings = sink, clock, settings
+    def __init__(self, sink: TickSink, open_sources: OpenSources, clock: Clock, settings: IngestSettings) -> None:
+        self._sink, self._open_sources, self._clock, self._settings = sink, open_sources, clock, settings
         self._table = SymbolTable(settings.partitions)
         self._rows: dict[int, _Rows] = {}
-        self._touched: set[int] = set()
+        self._shared = _Source(0)
         self._watermark = 0
         self._oldest_ns: int | None = None
         self._seen = 0
@@ -228,6 +242,11 @@ class _Stream:
         self.complete = False
         """Whether the client has finished."""
         self.result = IngestResult()
+
+    @property
+    def names_only(self) -> bool:
+        """Whether the client has finished, and sent no tick at all."""
+        return self.complete and not self._seen
 
     @property
     def progress(self) -> IngestProgress:
@@ -276,7 +295,7 @@ class _Stream:
             if not message.source:
                 raise InvalidArgument("source", "", "a name in the first message")
             kind = message.source_kind or _LIVE
-            self._touched = opened(message.source, kind)
+            self._shared = opened(message.source, kind)
             self.source, self.kind = message.source, kind
         elif message.source not in {"", self.source}:
             raise SourceChanged("source", self.source, message.source)
@@ -328,13 +347,13 @@ class _Stream:
             self._of(int(partition)).add(part, now_ns, self._seen)
 
     def _of(self, partition: int) -> _Rows:
-        self._touched.add(partition)
+        self._shared.partitions.add(partition)
         return self._rows.setdefault(partition, _Rows())
 
     async def flush(self) -> None:
         """Sends what waits: rows, and the watermark to every partition that the source writes to."""
         self._oldest_ns = None
-        for partition in sorted(self._touched):
+        for partition in sorted(self._shared.partitions):
             rows = self._rows.setdefault(partition, _Rows())
             if rows.count or rows.watermark_sent < self._watermark:
                 await self._send_rows(partition, rows)
@@ -362,9 +381,19 @@ class _Stream:
         first, parts = rows.first if rows.count else None, rows.take()
         rows.watermark_sent = self._watermark
         batch = self._batch(parts)
+        await self._keep_open(partition, first)
         future = await self._send(partition, batch, first)
         self._unacknowledged[future] = first
         future.add_done_callback(partial(self._acknowledged, first, len(batch)))
+
+    async def _keep_open(self, partition: int, first: int | None) -> None:
+        """Before the first batch for a partition: after a kill nobody else would know that the source is to be ended there."""
+        if partition in self._shared.kept:
+            return
+        with self._failing(first):
+            async with asyncio.timeout(self._settings.ack_timeout_s):
+                await (await self._open_sources.opened(self.source, self.kind, partition))
+        self._shared.kept.add(partition)
 
     def _lose(self, first: int | None) -> None:
         if first is not None:
@@ -372,9 +401,15 @@ class _Stream:
 
     async def _send(self, partition: int, batch: TickColumns, first: int | None = None) -> "asyncio.Future[int]":
         BATCH_ROWS.observe(len(batch))
-        try:
+        with self._failing(first):
             async with asyncio.timeout(self._settings.ack_timeout_s):
                 return await self._sink.send(partition, batch)
+
+    @contextmanager
+    def _failing(self, first: int | None) -> Iterator[None]:
+        """What goes wrong within is told with how far the stream came. first: position of the first tick that is lost then, if any is."""
+        try:
+            yield
         except TimeoutError as error:
             self._lose(first)
             raise IngestBacklogged(self.progress, self._settings.ack_timeout_s) from error

@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from services.prices.adapters.kafka import BarFeed, KafkaTickSink, SnapshotFeed
+from services.prices.adapters.open_sources import KafkaOpenSources
 from services.prices.bar_store import BarStore
 from services.prices.ingest import Ingest, IngestSettings
 from services.prices.price_view import PriceView
@@ -18,7 +19,7 @@ from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.memory import register_memory_metrics
 from services.runtime.pauses import shorten_pauses
-from services.runtime.topics import BARS, SNAPSHOTS, TICKS
+from services.runtime.topics import BARS, OPEN_SOURCES, SNAPSHOTS, TICKS
 
 _log = get_logger("prices")
 
@@ -33,11 +34,11 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     register_memory_metrics()
     listening = asyncio.Event()
     lifecycle.ops.add_ready_check("grpc", lambda: None if listening.is_set() else "does not listen yet")
-    await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (TICKS, BARS, SNAPSHOTS))
+    await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (TICKS, BARS, SNAPSHOTS, OPEN_SOURCES))
     bars = BarStore(settings.partitions, settings.bars_per_series)
     prices = PriceView(bars)
     _read_views(lifecycle, settings, bars, prices)
-    ingest = _ingest(lifecycle, settings)
+    ingest = await _ingest(lifecycle, settings)
     servicer = PricesServicer(ingest, prices, bars)
     adder = partial(add_to_server, parse=parse_plainly if settings.ingest_parser == "plain" else parse_columns)
     server = await start_server(settings.host, settings.port, [(adder, servicer, SERVICE)])
@@ -60,14 +61,16 @@ def _read_views(lifecycle: Lifecycle, settings: PricesSettings, bars: BarStore, 
         reader.start()
 
 
-def _ingest(lifecycle: Lifecycle, settings: PricesSettings) -> Ingest:
+async def _ingest(lifecycle: Lifecycle, settings: PricesSettings) -> Ingest:
     producer = make_producer(
         settings.kafka_bootstrap_servers, delivery_timeout_ms=settings.ingest_ack_timeout_ms, queue_buffering_max_kbytes=settings.ingest_queue_kib
     )
     lifecycle.ops.add_ready_check("kafka", BrokerCheck(producer, TICKS.name))
     publisher = KafkaPublisher(producer)
     limits = IngestSettings(settings.partitions, settings.ingest_flush_ms / 1e3, settings.ingest_batch_rows, settings.ingest_ack_timeout_ms / 1e3)
-    ingest = Ingest(KafkaTickSink(publisher), SystemClock(), limits)
+    sources = KafkaOpenSources(publisher, settings.replica)
+    ingest = Ingest(KafkaTickSink(publisher), sources, SystemClock(), limits)
     lifecycle.on_stop(partial(publisher.close, _LAST_RECORDS_S))
     lifecycle.on_stop(ingest.drain)
+    await sources.end_left_open(settings.kafka_bootstrap_servers)
     return ingest

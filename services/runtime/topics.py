@@ -141,6 +141,15 @@ SIGNALS = Topic(
     layout=Layout.BATCH,
     retention_ms=-1,
 )
+OPEN_SOURCES = Topic(
+    name="prices.sources.v1",
+    message="signalbox.events.v1.TickBatch",
+    owner="prices",
+    description="Sources that have a stream of ticks open, each with the record that ends it, for the next start after a kill. Internal.",
+    layout=Layout.KEYED,
+    key="<replica>/<source>/<partition of market.ticks.v1>",
+    partitions=1,
+)
 PRICES_CHECKPOINTS = Topic(
     name="prices.checkpoints.v1",
     message="signalbox.events.v1.CheckpointManifest",
@@ -226,6 +235,7 @@ TOPICS: tuple[Topic, ...] = (
     LATE,
     INDICATORS,
     SIGNALS,
+    OPEN_SOURCES,
     PRICES_CHECKPOINTS,
     ANALYSIS_CHECKPOINTS,
     ARTICLES,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from services.prices.adapters.kafka import KafkaTickSink
+from services.prices.adapters.open_sources import KafkaOpenSources
 from services.prices.admission import Reason, SentTicks
 from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestStopped, SourceChanged
 from services.prices.ingest import MAX_REJECTIONS, Ingest, IngestSettings, Message
@@ -29,10 +30,16 @@ class Door:
     def __init__(self, *, flush_s: float = 0.0, batch_rows: int = 1000, ack_timeout_s: float = 5.0, capacity: int = 1000) -> None:
         self.clock = ManualClock()
         self.kafka = MemoryPublisher(capacity)
-        self.ingest = Ingest(KafkaTickSink(self.kafka), self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
+        sources = KafkaOpenSources(self.kafka, "0")
+        self.ingest = Ingest(KafkaTickSink(self.kafka), sources, self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
 
     def batches(self, partition: int | None = None) -> list[tuple[int, TickColumns]]:
         return [(record.partition, decode_ticks(record.value)) for record in self.kafka.of("market.ticks.v1", partition)]
+
+    def left_open(self) -> list[str]:
+        """What the next start would end."""
+        last = {record.key: record.value for record in self.kafka.of("prices.sources.v1")}
+        return sorted((key or b"").decode() for key, value in last.items() if value)
 
     def message(self, *rows: tuple[str, float], source: str = "", kind: int = 0, watermark: int = 0, seq: int = 1) -> Message:
         count = len(rows)
@@ -150,7 +157,7 @@ async def test_headers_name_the_feed_and_the_trace() -> None:
     door = Door()
     with span_from(TRACE, "call"):
         await door.ingest.run(of([door.message((ES, 1.0), (NQ, 1.0), source="test:a")]))
-    headers = [read_headers(record.headers) for record in door.kafka.records]
+    headers = [read_headers(record.headers) for record in door.kafka.of("market.ticks.v1")]
     assert {(item.schema, item.feed) for item in headers} == {("signalbox.events.v1.TickBatch", "test:a")}
     assert {(item.traceparent or "").split("-")[1] for item in headers} == {TRACE.split("-")[1]}
     assert len({item.ce_id for item in headers}) == len(headers)
@@ -231,7 +238,6 @@ async def test_a_full_queue_is_waited_for_and_then_an_error() -> None:
 
 async def test_while_the_queue_is_full_the_stream_is_not_read() -> None:
     door = Door(ack_timeout_s=60.0, capacity=2)
-    door.kafka.held = True
     read = 0
 
     async def messages() -> AsyncIterator[Message]:
@@ -239,12 +245,15 @@ async def test_while_the_queue_is_full_the_stream_is_not_read() -> None:
         for number in range(20):
             read += 1
             yield door.message((ES, 1.0), source="test:a", seq=number + 1)
+            if not number:
+                await eventually(door.batches)
+                door.kafka.held = True
 
     stream = asyncio.create_task(door.ingest.run(messages()))
     await eventually(lambda: read >= 3)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert read <= 4
+    assert read <= 5
     door.kafka.release()
     assert (await stream).accepted == 20
 
@@ -311,7 +320,7 @@ async def test_what_the_broker_has_not_acknowledged_is_to_be_sent_again(monkeypa
         yield door.message((ES, 1.0), (ES, 1.25), source="test:a")
         await eventually(lambda: door.kafka.records)
         door.kafka.held = True
-        yield door.message((NQ, 2.0), seq=3)
+        yield door.message((ES, 2.0), seq=3)
         yield door.message((ES, -1.0), (ES, 1.5), seq=4)
         reading.set()
         await asyncio.Event().wait()
@@ -344,12 +353,50 @@ async def test_a_stream_that_waits_for_room_ends_with_the_process(monkeypatch: p
 
 async def test_a_client_that_has_finished_when_the_process_ends_gets_its_answer() -> None:
     door = Door()
-    door.kafka.held = True
-    stream = asyncio.create_task(door.ingest.run(of([door.message((ES, 1.0), source="test:a")])))
+
+    async def messages() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), source="test:a")
+        await eventually(door.batches)
+        door.kafka.held = True
+        yield door.message((ES, 1.25), seq=2)
+
+    stream = asyncio.create_task(door.ingest.run(messages()))
     await eventually(lambda: door.kafka.queued)
     await door.ingest.stop()
     await asyncio.sleep(0)
     door.kafka.release()
-    assert (await stream).accepted == 1
+    assert (await stream).accepted == 2
     await door.ingest.drain()
-    assert [batch.source_ended for _, batch in door.batches()] == [False, True]
+    assert [batch.source_ended for _, batch in door.batches()] == [False, False, True]
+
+
+async def test_what_is_open_is_kept_before_its_first_tick_until_its_end() -> None:
+    door = Door(batch_rows=1)
+    gate = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), (NQ, 2.0), source="test:a")
+        await gate.wait()
+
+    stream = asyncio.create_task(door.ingest.run(slow()))
+    await eventually(lambda: len(door.batches()) == 2)
+    places = sorted(partition_of(symbol, PARTITIONS) for symbol in (ES, NQ))
+    assert door.left_open() == [f"0/test:a/{place}" for place in places]
+    topics = [(record.topic, (record.key or b"").decode() or str(record.partition)) for record in door.kafka.records]
+    for place in places:
+        assert topics.index(("prices.sources.v1", f"0/test:a/{place}")) < topics.index(("market.ticks.v1", str(place)))
+    gate.set()
+    await stream
+    assert door.left_open() == []
+
+
+async def test_a_stream_that_names_a_source_and_sends_nothing_ends_it_everywhere() -> None:
+    door = Door()
+    await door.ingest.run(of([door.message(source="test:a")]))
+    assert [(partition, batch.source, batch.source_ended) for partition, batch in door.batches()] == [(place, "test:a", True) for place in range(PARTITIONS)]
+
+
+async def test_a_stream_of_wrong_ticks_ends_nothing() -> None:
+    door = Door()
+    assert (await door.ingest.run(of([door.message((ES, -1.0), source="test:a")]))).rejected == 1
+    assert door.batches() == []
