@@ -1,8 +1,10 @@
 """What the ingest needs from outside."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
+from services.prices.admission import Rejection, SentTicks
 from services.runtime.columns import TickColumns
 
 
@@ -29,4 +31,12 @@ class OpenSources(Protocol):
 
     async def ended(self, source: str, partition: int) -> None:
         """After the partition was told that the source has ended: nothing is to be done for it any more."""
+        ...
+
+
+class RejectedTicks(Protocol):
+    """Where ticks go that are not taken."""
+
+    async def send(self, source: str, position: int, ticks: SentTicks, rejections: Sequence[Rejection]) -> None:
+        """Publishes as many of them as its limit allows, waiting while the queue is full. position: of the first of `ticks` in the stream."""
         ...

@@ -5,8 +5,10 @@ from functools import partial
 
 from services.prices.adapters.kafka import BarFeed, KafkaTickSink, SnapshotFeed
 from services.prices.adapters.open_sources import KafkaOpenSources
+from services.prices.adapters.rejected import KafkaRejectedTicks
 from services.prices.bar_store import BarStore
-from services.prices.ingest import Ingest, IngestSettings
+from services.prices.ingest import Ingest
+from services.prices.ingest_stream import IngestPorts, IngestSettings
 from services.prices.price_view import PriceView
 from services.prices.servicer import SERVICE, PricesServicer, add_to_server
 from services.prices.settings import PricesSettings
@@ -21,6 +23,7 @@ from services.runtime.memory import register_memory_metrics
 from services.runtime.pauses import shorten_pauses
 from services.runtime.topics import BARS, OPEN_SOURCES, SNAPSHOTS, TICKS
 
+_TOPICS = (TICKS, TICKS.dead_letters(), BARS, SNAPSHOTS, OPEN_SOURCES)
 _log = get_logger("prices")
 
 #: How long the broker may take for what is left when the process ends: the streams and their sources had 4.5 of its 7 seconds.
@@ -34,7 +37,7 @@ async def serve(lifecycle: Lifecycle, settings: PricesSettings) -> None:
     register_memory_metrics()
     listening = asyncio.Event()
     lifecycle.ops.add_ready_check("grpc", lambda: None if listening.is_set() else "does not listen yet")
-    await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, (TICKS, BARS, SNAPSHOTS, OPEN_SOURCES))
+    await asyncio.to_thread(ensure_topics, settings.kafka_bootstrap_servers, settings.partitions, _TOPICS)
     bars = BarStore(settings.partitions, settings.bars_per_series)
     prices = PriceView(bars)
     _read_views(lifecycle, settings, bars, prices)
@@ -69,7 +72,8 @@ async def _ingest(lifecycle: Lifecycle, settings: PricesSettings) -> Ingest:
     publisher = KafkaPublisher(producer)
     limits = IngestSettings(settings.partitions, settings.ingest_flush_ms / 1e3, settings.ingest_batch_rows, settings.ingest_ack_timeout_ms / 1e3)
     sources = KafkaOpenSources(publisher, settings.replica)
-    ingest = Ingest(KafkaTickSink(publisher), sources, SystemClock(), limits)
+    clock = SystemClock()
+    ingest = Ingest(IngestPorts(KafkaTickSink(publisher), sources, KafkaRejectedTicks(publisher, clock)), clock, limits)
     lifecycle.on_stop(partial(publisher.close, _LAST_RECORDS_S))
     lifecycle.on_stop(ingest.drain)
     await sources.end_left_open(settings.kafka_bootstrap_servers)

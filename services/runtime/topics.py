@@ -77,7 +77,8 @@ class Topic:
             name=f"{self.name}.dlq",
             message=self.message,
             owner="whoever could not read it",
-            description=f"Records of {self.name} that could not be used: the bytes unchanged, the reason and the position in headers `dlq_*`.",
+            description=f"What was meant for {self.name} and could not be used, with the reason and the position in headers `dlq_*`: "
+            "records, their bytes unchanged; and rows of a file, or of a client's stream, that were not taken.",
             layout=Layout.DEAD_LETTER,
             partitions=1,
             retention_bytes=32 * _MIB,

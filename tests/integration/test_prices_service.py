@@ -192,6 +192,13 @@ async def test_a_source_is_wanted_and_may_not_change(stub: PricesServiceAsyncStu
     assert (error.value.code(), field_of(error.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "source")
 
 
+async def test_a_message_that_is_refused_as_a_whole_is_counted(stub: PricesServiceAsyncStub, prices: PricesProcess) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await stub.IngestTicks(iter([pb.IngestTicksRequest(source=new_source(), ticks=[tick(ES, 1640.25)] * 10_001)]))
+    assert (error.value.code(), field_of(error.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "ticks")
+    assert 'signalbox_prices_ingest_rejected_total{reason="message_too_large"} 10001.0' in prices.metrics()
+
+
 def publish(bootstrap: str, topic: str, partition: int, values: list[bytes], key: bytes | None = None) -> None:
     producer = make_producer(bootstrap)
     for value in values:

@@ -142,5 +142,7 @@ def write(bootstrap: str, source: str, symbol: str, ts: int) -> None:
     one = np.ones(1, np.int64)
     ticks = TickColumns(source, 2, (InstrumentRef(symbol, 2, 0),), np.zeros(1, np.uint32), ts * one, ts * one, 10_000 * one, one, one)
     producer = make_producer(bootstrap)
-    producer.produce(TICKS.name, encode_ticks(ticks), partition=partition_of(symbol, PARTITIONS), headers=record_headers("TickBatch", "killed/1", feed=source))
+    producer.produce(
+        TICKS.name, encode_ticks(ticks), partition=partition_of(symbol, PARTITIONS), headers=dict(record_headers("TickBatch", "killed/1", feed=source))
+    )
     assert producer.flush(20) == 0

@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
+from signalbox.prices.v1 import prices_service_pb2 as pb
 
 from services.prices.adapters.kafka import KafkaTickSink
 from services.prices.adapters.open_sources import KafkaOpenSources
+from services.prices.adapters.rejected import KafkaRejectedTicks
 from services.prices.admission import Reason, SentTicks
 from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestStopped, SourceChanged
-from services.prices.ingest import MAX_REJECTIONS, Ingest, IngestSettings, Message
+from services.prices.ingest import Ingest
+from services.prices.ingest_stream import MAX_REJECTIONS, IngestPorts, IngestSettings, Message
+from services.prices.metrics import REJECTIONS_NOT_PUBLISHED
 from services.runtime.columns import TickColumns, decode_ticks
 from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.headers import read_headers
@@ -30,8 +34,9 @@ class Door:
     def __init__(self, *, flush_s: float = 0.0, batch_rows: int = 1000, ack_timeout_s: float = 5.0, capacity: int = 1000) -> None:
         self.clock = ManualClock()
         self.kafka = MemoryPublisher(capacity)
-        sources = KafkaOpenSources(self.kafka, "0")
-        self.ingest = Ingest(KafkaTickSink(self.kafka), sources, self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
+        rejected = KafkaRejectedTicks(self.kafka, self.clock, limit_per_minute=500)
+        ports = IngestPorts(KafkaTickSink(self.kafka), KafkaOpenSources(self.kafka, "0"), rejected)
+        self.ingest = Ingest(ports, self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
 
     def batches(self, partition: int | None = None) -> list[tuple[int, TickColumns]]:
         return [(record.partition, decode_ticks(record.value)) for record in self.kafka.of("market.ticks.v1", partition)]
@@ -312,7 +317,7 @@ async def test_when_the_process_ends_a_stream_is_told_how_far_it_came() -> None:
 
 
 async def test_what_the_broker_has_not_acknowledged_is_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.prices.ingest._STOPPING_S", 0.02)
+    monkeypatch.setattr("services.prices.ingest_stream._STOPPING_S", 0.02)
     monkeypatch.setattr("services.prices.ingest._ENDING_S", 0.02)
     door = Door(batch_rows=1)
 
@@ -338,7 +343,7 @@ async def test_what_the_broker_has_not_acknowledged_is_to_be_sent_again(monkeypa
 
 
 async def test_a_stream_that_waits_for_room_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.prices.ingest._STOPPING_S", 0.02)
+    monkeypatch.setattr("services.prices.ingest_stream._STOPPING_S", 0.02)
     door = Door(batch_rows=1, ack_timeout_s=60.0, capacity=1)
     door.kafka.held = True
     stream = asyncio.create_task(door.ingest.run(of([door.message((ES, 1.0), source="test:a"), door.message((ES, 1.25), seq=2)])))
@@ -400,3 +405,30 @@ async def test_a_stream_of_wrong_ticks_ends_nothing() -> None:
     door = Door()
     assert (await door.ingest.run(of([door.message((ES, -1.0), source="test:a")]))).rejected == 1
     assert door.batches() == []
+
+
+def dead_letters(door: Door) -> list[tuple[pb.IngestTick, dict[str, bytes | str | None]]]:
+    return [(pb.IngestTick.FromString(record.value), dict(record.headers)) for record in door.kafka.of("market.ticks.v1.dlq")]
+
+
+async def test_what_is_not_taken_is_published_with_its_reason_though_the_stream_fails() -> None:
+    door = Door()
+    messages = [door.message((ES, 1.0), (ES, -1.5), ("es", 2.0), source="test:a"), door.message((NQ, 0.0), seq=7), door.message(source="test:b")]
+    with pytest.raises(SourceChanged):
+        await door.ingest.run(of(messages))
+    await door.ingest.drain()
+    found = [(tick.symbol, tick.price, tick.seq, headers["dlq_position"], headers["feed"]) for tick, headers in dead_letters(door)]
+    assert found == [(ES, -1.5, 2, b"1", b"test:a"), ("es", 2.0, 3, b"2", b"test:a"), (NQ, 0.0, 7, b"3", b"test:a")]
+    tick, headers = dead_letters(door)[0]
+    assert tick.ts_event.ToNanoseconds() == door.clock.now_ns()
+    assert headers["dlq_reason"] == b"price: expected a finite number > 0 with at most 2 digits, was -1.5"
+
+
+async def test_a_client_of_wrong_ticks_only_does_not_fill_the_dead_letters() -> None:
+    door, before = Door(), REJECTIONS_NOT_PUBLISHED._value.get()
+    bad = [("ES.XCME", -1.0)] * 600
+    await door.ingest.run(of([door.message(*bad, source="test:a")]))
+    assert (len(dead_letters(door)), REJECTIONS_NOT_PUBLISHED._value.get() - before) == (500, 100)
+    door.clock.advance(61.0)
+    await door.ingest.run(of([door.message(*bad[:10], source="test:a")]))
+    assert len(dead_letters(door)) == 510
