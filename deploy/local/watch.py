@@ -88,7 +88,7 @@ async def messages(url: str, request: Mapping[str, Any], say: Callable[[str], No
 
     say: told of each loss. Raises StackError when refused, Unreachable when there is no edge to begin with.
     """
-    clock, link = clock or SystemClock(), Link(request["history"])
+    clock, link = clock or SystemClock(), Link(request.get("history", 0))
     while True:
         try:
             async for message in _connection(url, {**request, "history": _MAX_HISTORY} if link.again else request):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from deploy.local import watch
@@ -15,6 +16,9 @@ SYMBOL = "WATCHED.XSIM"
 async def test_everything_is_shown_once_over_a_stop_and_a_kill(kafka: str, tmp_path: Path) -> None:
     feed, seen, said = new_feed(kafka), list[int](), list[str]()
     feed.bars(SYMBOL, range(5))
+
+    def all_seen(end: int) -> bool:
+        return seen == list(range(5, end))
 
     async def show(url: str) -> None:
         async for message in watch.messages(url, watch.subscription([SYMBOL], ["bars"], "1m", 0), said.append):
@@ -34,7 +38,7 @@ async def test_everything_is_shown_once_over_a_stop_and_a_kill(kafka: str, tmp_p
             feed.bars(SYMBOL, range(8 + 4 * number, 11 + 4 * number))
             await asyncio.to_thread(gateway.start)
             feed.bars(SYMBOL, [11 + 4 * number])
-            await eventually(lambda number=number: seen == list(range(5, 12 + 4 * number)), timeout_s=40.0)  # type: ignore[misc]
+            await eventually(partial(all_seen, 12 + 4 * number), timeout_s=40.0)
         assert said
         assert not watching.done()
         watching.cancel()
