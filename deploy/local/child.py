@@ -24,8 +24,9 @@ ReadyCheck = Callable[[], str | None]
 #: whole stack is a chain of such waits.
 READY_POLL_SECONDS = 0.1
 
-#: How long a process may take to end by itself after SIGTERM.
-STOP_SECONDS = 10.0
+#: How long a process may take to end by itself after SIGTERM. Ours end within ten seconds, whatever hangs in them;
+#: killed before that they could not say what it was.
+STOP_SECONDS = 12.0
 
 # Looked up here and not after the fork: loading a library between fork and exec can deadlock.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None

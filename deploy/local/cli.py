@@ -179,7 +179,7 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     limit: Annotated[int, typer.Option("--limit", min=0, help="Stop after so many lines; 0: go on until Ctrl-C.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Follow what moves, live, through the edge."""
+    """Follow what moves, live, through the edge. A connection that is lost is made again."""
     import asyncio
 
     from deploy.local import watch as watching
@@ -189,7 +189,8 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     async def run() -> None:
         request = watching.subscription(symbols, channel or ["bars", "live_bars", "signals"], interval, history)
         shown = 0
-        async for message in watching.messages(f"ws://127.0.0.1:{_settings().ports['edge']}/v1/stream", request):
+        address = f"ws://127.0.0.1:{_settings().ports['edge']}/v1/stream"
+        async for message in watching.messages(address, request, say=lambda text: print(text, file=sys.stderr, flush=True)):
             text = render(message)
             if text is not None:
                 print(text, flush=True)
@@ -292,6 +293,19 @@ def replay(context: typer.Context) -> None:
     from services.prices.feeds.replay_file import main
 
     raise typer.Exit(main(context.args))
+
+
+@app.command(name="end-source")
+def end_source(name: str, as_json: AsJson = False) -> None:
+    """End a source of ticks that was killed, so that its symbols' bars wait for it no longer. One that lives on begins anew with its next tick."""
+    with failures(as_json):
+        from deploy.local import queries
+
+        queries.end_source(_edge(), name)
+        if as_json:
+            dump({"ended": name})
+        else:
+            print(f"{name} has ended.")
 
 
 @contextmanager

@@ -49,6 +49,12 @@ def analyze(address: str, symbol: str, interval: str, last: int) -> dict[str, An
     return _ask(address, lambda channel: analysis_grpc.AnalysisServiceStub(channel).Analyze(request, timeout=DEADLINE_SECONDS).analysis)
 
 
+def end_source(address: str, name: str) -> None:
+    """Ends a source of ticks in every partition. Raises StackError (malformed name, another open stream of it is of another kind), Unreachable."""
+    named = iter([prices.IngestTicksRequest(source=name)])
+    _ask(address, lambda channel: prices_grpc.PricesServiceStub(channel).IngestTicks(named, timeout=DEADLINE_SECONDS))
+
+
 def interval_of(text: str) -> market.Interval:
     """`1m` -> INTERVAL_1M. Raises SettingError."""
     if text not in INTERVALS:

@@ -178,7 +178,7 @@ class Supervisor:
     # -- stop --------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop everything in reverse order: SIGTERM, SIGKILL after ten seconds. Leaves no process."""
+        """Stop everything in reverse order: SIGTERM, SIGKILL after twelve seconds. Leaves no process."""
         running = [slot for slot in reversed(self._slots.values()) if slot.child is not None]
         if running:
             with self._progress.step("Stopping", done="All stopped"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +12,20 @@ import aiohttp
 import orjson
 
 from deploy.local.errors import StackError, Unreachable
+from services.runtime.clock import Clock, SystemClock
 
 #: What the stream can carry, as docs/subscription-protocol.md names it.
 CHANNELS = ("ticks", "bars", "live_bars", "indicators", "signals", "news", "jobs", "alerts")
+
+#: The longest history that may be asked for.
+_MAX_HISTORY = 1_000
+#: Of each series so many messages are remembered: more than a history brings again.
+_KNOWN_OF_A_SERIES = 2_000
+#: What tells two messages of a series apart.
+_IDENTITY = ("t", "n", "p", "s", "rev", "type", "id", "state", "key", "resolved")
+#: Heartbeats come once a second; after so many seconds without any the connection is dead, even if TCP has not noticed.
+_SILENCE_S = 6.0
+_BACKOFF_FIRST_S, _BACKOFF_CAP_S = 0.5, 15.0
 
 
 def subscription(symbols: Sequence[str], channels: Sequence[str], interval: str, history: int) -> dict[str, Any]:
@@ -25,19 +37,81 @@ def subscription(symbols: Sequence[str], channels: Sequence[str], interval: str,
     return request | {channel: list(symbols) for channel in channels}
 
 
-async def messages(url: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """The market messages that answer `request`, for ever. Raises StackError when refused, Unreachable when the edge is gone."""
-    try:
-        async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as socket:
-            await socket.send_json(request)
-            async for frame in socket:
-                if frame.type is aiohttp.WSMsgType.TEXT:
-                    for message in orjson.loads(frame.data):
-                        _raise_for(message)
-                        yield message
-            raise Unreachable(f"the edge closed the connection (code {socket.close_code})", "is the stack stopping?")
-    except aiohttp.ClientError as error:
-        raise Unreachable.edge(url, error) from error
+class Link:
+    """What outlives a connection: whether there ever was one, what was shown, and when to try again."""
+
+    def __init__(self, history: int) -> None:
+        self._wants_history = history > 0
+        self._series: dict[tuple[object, ...], dict[tuple[object, ...], int]] = {}
+        self._failed = 0
+        self._hint_s: float | None = None
+        self.made = False
+        """Whether the edge has answered at least once."""
+        self.again = False
+        """Whether this is not the first connection."""
+
+    def is_new(self, message: Mapping[str, Any]) -> bool:
+        """Whether a message is to be shown: a history brings again what is known, and what is older than that."""
+        if message["T"] == "welcome":
+            self.made, self._failed = True, 0
+        elif message["T"] == "going_away":
+            self._hint_s = message.get("reconnect_after_ms", 0) / 1e3
+        if message["T"] not in _SHOWN or message["T"] == "live_bar":
+            return True
+        series, moment = tuple(message.get(name) for name in ("T", "S", "i")), int(message.get("ts_recv" if message["T"] == "news" else "t", 0))
+        known = self._series.get(series)
+        if self.again and message.get("hist") and not self._wants_history and (known is None or moment < min(known.values())):
+            return False
+        return self._add(self._series.setdefault(series, {}), tuple(message.get(name) for name in _IDENTITY), moment)
+
+    @staticmethod
+    def _add(known: dict[tuple[object, ...], int], identity: tuple[object, ...], moment: int) -> bool:
+        if identity in known:
+            return False
+        known[identity] = moment
+        if len(known) > _KNOWN_OF_A_SERIES:
+            del known[next(iter(known))]
+        return True
+
+    def wait_s(self) -> float:
+        """How long to wait before the next try: as the server said, or longer with each that failed."""
+        hint, self._hint_s = self._hint_s, None
+        self.again = True
+        self._failed += 1
+        backoff = min(_BACKOFF_CAP_S, _BACKOFF_FIRST_S * 2 ** (self._failed - 1))
+        # Many clients are cut off at once and should not all come back at once.
+        return backoff * random.uniform(0.5, 1.0) if hint is None else hint
+
+
+async def messages(url: str, request: Mapping[str, Any], say: Callable[[str], None], clock: Clock | None = None) -> AsyncIterator[dict[str, Any]]:
+    """The messages that answer `request`, for ever: a connection that is lost is made again, with what was missed and nothing twice.
+
+    say: told of each loss. Raises StackError when refused, Unreachable when there is no edge to begin with.
+    """
+    clock, link = clock or SystemClock(), Link(request.get("history", 0))
+    while True:
+        try:
+            async for message in _connection(url, {**request, "history": _MAX_HISTORY} if link.again else request):
+                if link.is_new(message):
+                    yield message
+            why = "the edge closed it"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if not link.made:
+                raise Unreachable.edge(url, error) from error
+            why = str(error) or "nothing was heard of it"
+        say(f"the connection is lost ({why}), trying again")
+        await clock.sleep(link.wait_s())
+
+
+async def _connection(url: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    limits = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_S)
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0, timeout=limits) as socket:
+        await socket.send_json(request)
+        async for frame in socket:
+            if frame.type is aiohttp.WSMsgType.TEXT:
+                for message in orjson.loads(frame.data):
+                    _raise_for(message)
+                    yield message
 
 
 def _raise_for(message: Mapping[str, Any]) -> None:
@@ -93,10 +167,13 @@ _EVENTS = {"news": _news, "job": _job, "alert": _alert}
 _FORMS = {"tick": _tick, "bar": _bar, "live_bar": _bar, "indicators": _indicators, "signal": _signal}
 
 
+_SHOWN = frozenset((*_EVENTS, *_FORMS))
+
+
 def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def as_json(message: Mapping[str, Any]) -> str | None:
     """One JSON object a line; None for messages that carry nothing that was subscribed to."""
-    return json.dumps(message) if message["T"] in _FORMS or message["T"] in _EVENTS else None
+    return json.dumps(message) if message["T"] in _SHOWN else None

@@ -8,12 +8,14 @@ SignalboxError
 │   ├── UnknownSeries        no bar of this symbol and interval was ever kept
 │   └── NoPrice              no trade and no daily bar seen
 ├── Unavailable
-│   └── IngestInterrupted    the broker went away; says what was accepted
+│   ├── IngestInterrupted    the broker went away; says what was accepted
+│   └── IngestStopped        this process ends; says what was accepted
 └── ResourceExhausted
     └── IngestBacklogged     the broker's queue stayed full; says what was accepted
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from services.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 
@@ -45,18 +47,50 @@ class NoPrice(NotFound):
         super().__init__("price", symbol)
 
 
+class IngestProgress(NamedTuple):
+    """How far a stream of ticks came."""
+
+    accepted: int
+    """Ticks acknowledged by the broker."""
+    rejected: int
+    """Ticks not taken."""
+    settled: int
+    """Position in the stream, from 0, before which every tick is one of these; from there on they are to be sent again."""
+
+    def __str__(self) -> str:
+        return f"{self.accepted} ticks of this stream were accepted, {self.rejected} rejected; send it again from position {self.settled} on"
+
+    def metadata(self) -> Mapping[str, str]:
+        """For google.rpc.ErrorInfo."""
+        return {name: str(count) for name, count in self._asdict().items()}
+
+
 class IngestInterrupted(Unavailable):
     """The broker does not take ticks. Those counted as accepted are kept; sending the others again is right."""
 
     reason = "INGEST_INTERRUPTED"
 
-    def __init__(self, accepted: int, rejected: int, detail: str) -> None:
-        super().__init__("Kafka", f"{accepted} ticks of this stream were accepted, {rejected} rejected, the others are not counted on ({detail})")
-        self.accepted, self.rejected = accepted, rejected
+    def __init__(self, progress: IngestProgress, detail: str) -> None:
+        super().__init__("Kafka", f"{progress} ({detail})")
+        self.progress = progress
 
     def metadata(self) -> Mapping[str, str]:
         """How far the stream came."""
-        return {"accepted": str(self.accepted), "rejected": str(self.rejected)}
+        return self.progress.metadata()
+
+
+class IngestStopped(Unavailable):
+    """This process ends. Those counted as accepted are kept; sending the others again, to whoever answers then, is right."""
+
+    reason = "INGEST_STOPPED"
+
+    def __init__(self, progress: IngestProgress) -> None:
+        super().__init__("prices", f"the process ends; {progress}")
+        self.progress = progress
+
+    def metadata(self) -> Mapping[str, str]:
+        """How far the stream came."""
+        return self.progress.metadata()
 
 
 class IngestBacklogged(ResourceExhausted):
@@ -64,10 +98,10 @@ class IngestBacklogged(ResourceExhausted):
 
     reason = "INGEST_BACKLOGGED"
 
-    def __init__(self, accepted: int, rejected: int, waited_s: float) -> None:
-        super().__init__("queue to Kafka", f"full for {waited_s:g} s; {accepted} ticks of this stream were accepted, {rejected} rejected")
-        self.accepted, self.rejected = accepted, rejected
+    def __init__(self, progress: IngestProgress, waited_s: float) -> None:
+        super().__init__("queue to Kafka", f"full for {waited_s:g} s; {progress}")
+        self.progress = progress
 
     def metadata(self) -> Mapping[str, str]:
         """How far the stream came."""
-        return {"accepted": str(self.accepted), "rejected": str(self.rejected)}
+        return self.progress.metadata()

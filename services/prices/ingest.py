@@ -1,120 +1,94 @@
-"""A client's stream of ticks: checked, gathered into columnar batches by partition, sent, and counted once the broker has them."""
+"""Streams of ticks by source: a source ends with the last of its streams, and the streams end with the process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import AsyncIterator
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.prices.admission import Admitted, Reason, Rejection, SentTicks, SymbolTable, admit
-from services.prices.errors import IngestBacklogged, IngestInterrupted, SourceChanged
-from services.prices.metrics import BATCH_ROWS, INGEST_STREAMS, SOURCES_NOT_ENDED, TICKS_ACCEPTED, TICKS_REJECTED
-from services.prices.ports import TickSink
+from services.prices.errors import IngestStopped
+from services.prices.ingest_stream import KIND_NAMES, IngestPorts, IngestResult, IngestSettings, IngestStream, Message, OpenSource
+from services.prices.metrics import INGEST_STREAMS, SOURCES_NOT_ENDED
 from services.runtime.clock import Clock
-from services.runtime.columns import TickColumns
 from services.runtime.errors import InvalidArgument, SignalboxError, Unavailable
 from services.runtime.logging import get_logger
 
 _log = get_logger("ingest")
 
-#: Rejections that are told one by one; all are counted.
-MAX_REJECTIONS = 1_000
-#: A source that is not a replay cannot promise the future.
-_MAX_WATERMARK_AHEAD_NS = 5 * 10**9
-_LIVE, _REPLAY = 1, 2
-_KIND_NAMES = {1: "live", 2: "replay", 3: "synthetic"}
-_Column = NDArray[np.int64]
-#: Registers one more stream of a source (name, kind); returns the partitions that the source writes to, shared by its streams.
-Opened = Callable[[str, int], set[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class IngestSettings:
-    """Limits of all streams."""
-
-    partitions: int
-    flush_s: float
-    """Longest wait of a tick for others, seconds."""
-    batch_rows: int
-    """Rows of one partition that are sent at once."""
-    ack_timeout_s: float
-    """Longest wait for room in the queue, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a stream. source, source_kind: empty and 0 when not given. watermark: UTC ns, 0 = none."""
-
-    source: str
-    source_kind: int
-    ticks: SentTicks
-    watermark: int
-
-
-@dataclass(slots=True)
-class IngestResult:
-    """What became of a stream."""
-
-    accepted: int = 0
-    rejected: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
-    """The first 1,000, in order; `index` counts from the stream's first tick."""
-
-
-@dataclass(slots=True)
-class _Source:
-    """A source over all streams of it that are open: it ends when the last of them does."""
-
-    kind: int
-    streams: int = 0
-    partitions: set[int] = field(default_factory=set)
+#: When the process ends: how long the sources may take to be ended once their streams are. With the producer's own end it is less than a process has.
+_ENDING_S = 1.5
 
 
 class Ingest:
     """Takes streams of ticks."""
 
-    def __init__(self, sink: TickSink, clock: Clock, settings: IngestSettings) -> None:
-        self._sink, self._clock, self._settings = sink, clock, settings
-        self._sources: dict[str, _Source] = {}
+    def __init__(self, ports: IngestPorts, clock: Clock, settings: IngestSettings) -> None:
+        self._ports, self._clock, self._settings = ports, clock, settings
+        self._sources: dict[str, OpenSource] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, messages: AsyncIterator[Message]) -> IngestResult:
         """Takes one stream to its end. Returns when everything is acknowledged.
 
-        Raises InvalidArgument (what was accepted before stays), IngestInterrupted, IngestBacklogged. A stream that is cancelled or fails keeps what
-        was read; its source is ended all the same, so that it holds no bar back.
+        Raises InvalidArgument (what was accepted before stays), IngestInterrupted, IngestBacklogged, IngestStopped. A stream that is cancelled or fails
+        keeps what was read; its source is ended all the same, so that it holds no bar back.
         """
-        stream = _Stream(self._sink, self._clock, self._settings)
+        stream = IngestStream(self._ports, self._clock, self._settings)
         with INGEST_STREAMS.track_inprogress():
             try:
-                await stream.read(messages, self._opened)
-                await stream.finish()
-                await self._end(stream)
+                await self._until_stopped(stream, messages)
             except BaseException:
                 self._end_later(stream)
                 raise
         return stream.result
 
-    async def drain(self) -> None:
-        """Waits until the sources of streams that were cut off are ended."""
-        await asyncio.gather(*self._endings)
+    async def stop(self) -> None:
+        """Ends all streams, each with what was accepted of it."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
-    def _opened(self, name: str, kind: int) -> set[int]:
-        source = self._sources.setdefault(name, _Source(kind))
+    async def drain(self) -> None:
+        """Waits until the sources of streams that were cut off are ended. Raises Unavailable when that takes too long."""
+        if self._endings:
+            _, left = await asyncio.wait(set(self._endings), timeout=_ENDING_S)
+            if left:
+                raise Unavailable("Kafka", f"{len(left)} streams' sources were not ended within {_ENDING_S:g} s")
+
+    async def _until_stopped(self, stream: IngestStream, messages: AsyncIterator[Message]) -> None:
+        if self._stopped.done():
+            raise IngestStopped(stream.progress)
+        whole = asyncio.ensure_future(self._take_whole(stream, messages))
+        try:
+            either: set[asyncio.Future[None]] = {whole, self._stopped}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not whole.done():
+                whole.cancel()
+                await asyncio.wait({whole})
+        if not whole.cancelled():
+            whole.result()
+            return
+        if not await stream.settle():
+            raise IngestStopped(stream.progress)
+        self._end_later(stream)
+
+    async def _take_whole(self, stream: IngestStream, messages: AsyncIterator[Message]) -> None:
+        await stream.read(messages, self._opened)
+        await stream.finish()
+        await self._end(stream)
+
+    def _opened(self, name: str, kind: int) -> OpenSource:
+        source = self._sources.setdefault(name, OpenSource(kind))
         if source.streams and source.kind != kind:
-            raise InvalidArgument("source_kind", _KIND_NAMES[kind], f"{_KIND_NAMES[source.kind]!r}, as another open stream of {name!r} says")
+            raise InvalidArgument("source_kind", KIND_NAMES[kind], f"{KIND_NAMES[source.kind]!r}, as another open stream of {name!r} says")
         source.kind = kind
         source.streams += 1
-        return source.partitions
+        return source
 
-    def _end_later(self, stream: "_Stream") -> None:
+    def _end_later(self, stream: IngestStream) -> None:
         task = asyncio.create_task(self._end_cut_off(stream))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _end_cut_off(self, stream: "_Stream") -> None:
+    async def _end_cut_off(self, stream: IngestStream) -> None:
         try:
             await stream.flush()
         except SignalboxError as error:
@@ -126,20 +100,28 @@ class Ingest:
             _log.error("a source could not be ended; it holds bars back until a stream of it ends", source=stream.source, error=str(error))
             self._release(stream)
 
-    async def _end(self, stream: "_Stream") -> None:
+    async def _end(self, stream: IngestStream) -> None:
         """Tells the partitions that the source has ended, if this was its last open stream. Raises IngestInterrupted, IngestBacklogged."""
         source = self._sources.get(stream.source)
         if source is None or stream.ended:
             return
         if source.streams == 1:
-            told = set(source.partitions)
+            # A stream that names a source and sends no tick ends what some other process, or a life of this one long ago, has left open.
+            told = set(range(self._settings.partitions)) if stream.names_only else set(source.partitions)
             await stream.send_end(told)
             # Another stream of it may have begun meanwhile; it ends them again.
             if source.streams == 1:
-                source.partitions -= told
+                await self._forget(stream.source, source, told)
         self._release(stream)
 
-    def _release(self, stream: "_Stream") -> None:
+    async def _forget(self, name: str, source: OpenSource, told: set[int]) -> None:
+        kept = source.kept & told
+        source.partitions -= told
+        source.kept -= told
+        for partition in sorted(kept):
+            await self._ports.sources.ended(name, partition)
+
+    def _release(self, stream: IngestStream) -> None:
         """A source that could not be ended is kept with its partitions: the next stream of it ends them too."""
         source = self._sources.get(stream.source)
         if source is None or stream.ended:
@@ -148,212 +130,3 @@ class Ingest:
         source.streams -= 1
         if not source.streams and not source.partitions:
             del self._sources[stream.source]
-
-
-class _Rows:
-    """Ticks of one partition that wait to be sent."""
-
-    __slots__ = ("count", "parts", "watermark_sent")
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[Admitted, int]] = []
-        self.count = 0
-        self.watermark_sent = 0
-
-    def add(self, rows: Admitted, ts_recv: int) -> None:
-        self.parts.append((rows, ts_recv))
-        self.count += len(rows)
-
-    def take(self) -> list[tuple[Admitted, int]]:
-        parts, self.parts, self.count = self.parts, [], 0
-        return parts
-
-
-class _Stream:
-    """One open stream."""
-
-    def __init__(self, sink: TickSink, clock: Clock, settings: IngestSettings) -> None:
-        self._sink, self._clock, self._settings = sink, clock, settings
-        self._table = SymbolTable(settings.partitions)
-        self._rows: dict[int, _Rows] = {}
-        self._touched: set[int] = set()
-        self._watermark = 0
-        self._oldest_ns: int | None = None
-        self._seen = 0
-        self._unacknowledged: set[asyncio.Future[int]] = set()
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.source = ""
-        self.kind = 0
-        self.ended = False
-        self.result = IngestResult()
-
-    async def read(self, messages: AsyncIterator[Message], opened: Opened) -> None:
-        """Reads to the end of the stream; what waits longer than the flush time is sent meanwhile."""
-        while True:
-            pending = asyncio.ensure_future(anext(messages, None))
-            try:
-                await self._flush_until(pending)
-            except BaseException:
-                pending.cancel()
-                raise
-            message = pending.result()
-            if message is None:
-                return
-            self._identify(message, opened)
-            await self._take(message)
-
-    async def _flush_until(self, pending: "asyncio.Future[Message | None]") -> None:
-        """Returns when a message is there. Raises what went wrong with a batch sent before."""
-        waited: set[asyncio.Future[object]] = {pending, self._failed}  # type: ignore[arg-type]
-        while True:
-            await asyncio.wait(waited, timeout=self._due_in_s(), return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                self._failed.result()
-            if self._due_in_s() == 0.0:
-                await self.flush()
-            if pending.done():
-                return
-
-    def _due_in_s(self) -> float | None:
-        if self._oldest_ns is None:
-            return None
-        return max(0.0, self._settings.flush_s - (self._clock.monotonic_ns() - self._oldest_ns) / 1e9)
-
-    def _identify(self, message: Message, opened: Opened) -> None:
-        if not self.source:
-            if not message.source:
-                raise InvalidArgument("source", "", "a name in the first message")
-            kind = message.source_kind or _LIVE
-            self._touched = opened(message.source, kind)
-            self.source, self.kind = message.source, kind
-        elif message.source not in {"", self.source}:
-            raise SourceChanged("source", self.source, message.source)
-        elif message.source_kind not in {0, self.kind}:
-            raise SourceChanged("source_kind", _KIND_NAMES[self.kind], _KIND_NAMES[message.source_kind])
-
-    async def _take(self, message: Message) -> None:
-        now_ns = self._clock.now_ns()
-        self._assert_watermark(message.watermark, now_ns)
-        if len(message.ticks):
-            taken, rejections = admit(message.ticks, self._table, now_ns, replay=self.kind == _REPLAY)
-            self._note(rejections)
-            self._seen += len(message.ticks)
-            self._distribute(taken, now_ns)
-        for partition, rows in self._rows.items():
-            if rows.count >= self._settings.batch_rows:
-                await self._send_rows(partition, rows)
-
-    def _assert_watermark(self, watermark: int, now_ns: int) -> None:
-        if watermark > now_ns + _MAX_WATERMARK_AHEAD_NS and self.kind != _REPLAY:
-            raise InvalidArgument("watermark", watermark, f"at most {_MAX_WATERMARK_AHEAD_NS // 10**9} s ahead of the server's clock ({now_ns} ns)")
-        if watermark > self._watermark:
-            self._watermark = watermark
-            self._begin_wait()
-
-    def _begin_wait(self) -> None:
-        if self._oldest_ns is None:
-            self._oldest_ns = self._clock.monotonic_ns()
-
-    def _note(self, rejections: list[Rejection]) -> None:
-        room = MAX_REJECTIONS - len(self.result.rejections)
-        self.result.rejected += len(rejections)
-        self.result.rejections += [Rejection(self._seen + item.index, item.symbol, item.reason, item.detail) for item in rejections[: max(0, room)]]
-        for item in rejections:
-            TICKS_REJECTED.labels(Reason(item.reason).name.lower()).inc()
-
-    def _distribute(self, ticks: Admitted, now_ns: int) -> None:
-        if not len(ticks):
-            return
-        self._begin_wait()
-        where = self._table.partition[ticks.instrument]
-        first = int(where[0])
-        if (where == first).all():
-            self._of(first).add(ticks, now_ns)
-            return
-        for partition in np.flatnonzero(np.bincount(where)):
-            mask = where == partition
-            part = Admitted(ticks.instrument[mask], ticks.ts_event[mask], ticks.price[mask], ticks.size[mask], ticks.seq[mask])
-            self._of(int(partition)).add(part, now_ns)
-
-    def _of(self, partition: int) -> _Rows:
-        self._touched.add(partition)
-        return self._rows.setdefault(partition, _Rows())
-
-    async def flush(self) -> None:
-        """Sends what waits: rows, and the watermark to every partition that the source writes to."""
-        self._oldest_ns = None
-        for partition in sorted(self._touched):
-            rows = self._rows.setdefault(partition, _Rows())
-            if rows.count or rows.watermark_sent < self._watermark:
-                await self._send_rows(partition, rows)
-
-    async def finish(self) -> None:
-        """Sends what waits and returns when everything is acknowledged."""
-        await self.flush()
-        if self._unacknowledged:
-            await asyncio.wait(self._unacknowledged)
-        if self._failed.done():
-            self._failed.result()
-
-    async def _send_rows(self, partition: int, rows: _Rows) -> None:
-        parts = rows.take()
-        rows.watermark_sent = self._watermark
-        batch = self._batch(parts)
-        future = await self._send(partition, batch)
-        self._unacknowledged.add(future)
-        future.add_done_callback(partial(self._acknowledged, len(batch)))
-
-    async def _send(self, partition: int, batch: TickColumns) -> "asyncio.Future[int]":
-        BATCH_ROWS.observe(len(batch))
-        try:
-            async with asyncio.timeout(self._settings.ack_timeout_s):
-                return await self._sink.send(partition, batch)
-        except TimeoutError as error:
-            raise IngestBacklogged(self.result.accepted, self.result.rejected, self._settings.ack_timeout_s) from error
-        except Unavailable as error:
-            raise IngestInterrupted(self.result.accepted, self.result.rejected, str(error)) from error
-
-    async def send_end(self, partitions: set[int]) -> None:
-        """Tells the partitions that the source has ended. Returns when all of them know."""
-        futures = [await self._send(partition, self._batch([], ended=True)) for partition in sorted(partitions)]
-        try:
-            await asyncio.gather(*futures)
-        except Unavailable as error:
-            raise IngestInterrupted(self.result.accepted, self.result.rejected, str(error)) from error
-
-    def _batch(self, parts: list[tuple[Admitted, int]], *, ended: bool = False) -> TickColumns:
-        number = _joined([rows.instrument for rows, _ in parts])
-        used = np.flatnonzero(np.bincount(number)) if len(number) else number
-        local = np.zeros(len(self._table), np.uint32)
-        local[used] = np.arange(len(used), dtype=np.uint32)
-        return TickColumns(
-            source=self.source,
-            source_kind=self.kind,
-            instruments=tuple([self._table.instruments[index] for index in used]),
-            instrument=local[number],
-            ts_event=_joined([rows.ts_event for rows, _ in parts]),
-            ts_recv=_joined([np.full(len(rows), ts_recv, np.int64) for rows, ts_recv in parts]),
-            price=_joined([rows.price for rows, _ in parts]),
-            size=_joined([rows.size for rows, _ in parts]),
-            seq=_joined([rows.seq for rows, _ in parts]),
-            watermark=self._watermark,
-            source_ended=ended,
-            ts_init=self._clock.now_ns(),
-        )
-
-    def _acknowledged(self, rows: int, future: "asyncio.Future[int]") -> None:
-        self._unacknowledged.discard(future)
-        error = future.exception()
-        if error is None:
-            self.result.accepted += rows
-            TICKS_ACCEPTED.labels(_KIND_NAMES[self.kind]).inc(rows)
-        elif not self._failed.done():
-            self._failed.set_exception(IngestInterrupted(self.result.accepted, self.result.rejected, str(error)))
-            # Whoever reads the stream raises it; after a cancellation nobody does, and asyncio would complain.
-            self._failed.exception()
-
-
-def _joined(columns: list[_Column]) -> _Column:
-    if not columns:
-        return np.empty(0, np.int64)
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)

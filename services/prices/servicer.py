@@ -16,8 +16,10 @@ from services.prices import translate
 from services.prices.bar_series import BarRows
 from services.prices.bar_store import BarStore, Selection
 from services.prices.errors import NoPrice
-from services.prices.ingest import Ingest, Message
+from services.prices.ingest import Ingest
+from services.prices.ingest_stream import Message
 from services.prices.instruments import mic_of
+from services.prices.metrics import TICKS_REJECTED
 from services.prices.price_view import LatestPrice, PriceView
 from services.prices.tick_wire import Parser, WireMessage
 from services.runtime.errors import InvalidArgument
@@ -150,6 +152,9 @@ async def _parsed(requests: AsyncIterator[bytes], parse: Parser) -> AsyncIterato
 
 async def _messages(requests: AsyncIterator[WireMessage]) -> AsyncIterator[Message]:
     async for request in requests:
+        if len(request.ticks) > translate.MAX_TICKS:
+            # Refused as a whole, and its stream with it; no tick goes uncounted.
+            TICKS_REJECTED.labels("message_too_large").inc(len(request.ticks))
         yield translate.message_of(request)
 
 

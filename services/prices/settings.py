@@ -14,6 +14,8 @@ class PricesSettings(RuntimeSettings):
     """Port of the gRPC service; 0 takes any free one."""
     metrics_port: int = Field(default=9464, validation_alias="SIGNALBOX_PRICES_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
+    replica: str = Field(default="0", validation_alias="SIGNALBOX_REPLICA", pattern=r"^[A-Za-z0-9_.-]+$")
+    """Name of this process among several of its kind, the same after a restart. At its start it ends the sources that it had open when it was killed."""
     bars_per_series: int = Field(default=200_000, validation_alias="SIGNALBOX_PRICES_BARS_PER_SERIES", ge=1_000, le=10_000_000)
     """Bars kept in memory for each (symbol, interval), about 100 bytes each; the oldest go first."""
     ingest_flush_ms: float = Field(default=5.0, validation_alias="SIGNALBOX_INGEST_FLUSH_MS", ge=0.0, le=1_000.0)

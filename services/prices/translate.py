@@ -11,7 +11,7 @@ from signalbox.prices.v1 import prices_service_pb2 as pb
 
 from services.prices.bar_series import BarRows
 from services.prices.bar_store import INTERVAL_NAMES, SeriesSummary
-from services.prices.ingest import IngestResult, Message
+from services.prices.ingest_stream import IngestResult, Message
 from services.prices.price_view import LatestPrice, Trade
 from services.prices.tick_wire import WireMessage
 from services.runtime.columns import VWAP_DIGITS
@@ -20,7 +20,8 @@ from services.runtime.timestamps import checked_nanoseconds, timestamp
 
 _NS = 10**9
 _SOURCE = re.compile(r"[a-z0-9_.:-]{1,64}")
-_MAX_TICKS = 10_000
+#: Ticks in a message.
+MAX_TICKS = 10_000
 _DEFAULT_INTERVAL = 60
 _POWERS = np.array([10.0**digits for digits in range(10 + VWAP_DIGITS)])
 
@@ -44,8 +45,8 @@ def message_of(wire: WireMessage) -> Message:
         raise InvalidArgument("source", head.source, "1 to 64 characters of a-z, 0-9, '-', '_', '.', ':'")
     if not 0 <= head.source_kind <= market_pb2.SOURCE_KIND_SYNTHETIC:
         raise InvalidArgument("source_kind", head.source_kind, "live, replay or synthetic")
-    if len(wire.ticks) > _MAX_TICKS:
-        raise InvalidArgument("ticks", len(wire.ticks), f"at most {_MAX_TICKS:,} in a message")
+    if len(wire.ticks) > MAX_TICKS:
+        raise InvalidArgument("ticks", len(wire.ticks), f"at most {MAX_TICKS:,} in a message")
     watermark = checked_nanoseconds("watermark", head.watermark) if head.HasField("watermark") else 0
     return Message(head.source, head.source_kind, wire.ticks, watermark)
 

@@ -16,12 +16,16 @@ from services.runtime.ops import OpsServer
 from services.runtime.settings import RuntimeSettings
 from services.runtime.telemetry import configure_tracing, end_tracing
 
-#: From SIGTERM to the end; the supervisor and Kubernetes wait longer than this before they kill.
+#: From the signal to the end of the process, its last line of log included; whoever kills after a time must wait longer than this.
 DRAIN_SECONDS = 10.0
-#: The part of the drain in which `main` may finish on its own before it is cancelled.
+#: In this time `main` may finish on its own before it is cancelled.
 _MAIN_SECONDS = 4.0
-#: After this much more the process ends itself: some thread or callback hangs.
-_WATCHDOG_EXTRA_SECONDS = 1.0
+#: And in this much more it must end once it is cancelled.
+_CANCELLED_SECONDS = 1.0
+#: When the callbacks are given up, from the signal on; the last spans take 1.5 s after that.
+_CALLBACKS_SECONDS = 7.0
+#: When the process ends itself, from the signal on: some thread or callback hangs. The rest of the ten seconds is for a machine that is busy.
+_WATCHDOG_SECONDS = 9.0
 
 _log = get_logger("lifecycle")
 
@@ -98,7 +102,7 @@ async def _call(callback: StopCallback) -> bool:
 def run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycle], Awaitable[None]]) -> NoReturn:
     """Runs `main` until it returns or the process is told to stop, then drains, then exits.
 
-    SIGTERM and SIGINT set `lifecycle.stopping`; `main` has 4 s to return before it is cancelled, the whole drain 10 s.
+    SIGTERM and SIGINT set `lifecycle.stopping`; `main` has 4 s to return before it is cancelled. Whatever hangs, the process has ended 10 s after it.
     Exit code: 0 in order, 1 after a crash (logged with its traceback), a failure in the background or a drain that did not finish.
     """
     configure_logging(process, settings)
@@ -112,54 +116,60 @@ def run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycle], Awa
 
 
 async def _run(process: str, settings: RuntimeSettings, main: Callable[[Lifecycle], Awaitable[None]]) -> int:
-    ops = OpsServer(settings.metrics_port, settings.host)
-    lifecycle = Lifecycle(process, ops)
+    lifecycle = Lifecycle(process, OpsServer(settings.metrics_port, settings.host))
     _watch_signals(lifecycle)
     _log.info("starting", pid=os.getpid())
-    crashed = await _run_main(lifecycle, main)
+    running = asyncio.ensure_future(_main(lifecycle, main))
+    await _until_stopped(lifecycle, running)
+    began = asyncio.get_running_loop().time()
     # Never called off: the loop's own end, after this function, waits for every task, and one of them may ignore its cancellation.
     _start_watchdog(process)
-    drained = await _drain(lifecycle)
-    ops.stop()
+    crashed = await _end_main(running)
+    drained = await _drain(lifecycle, began + _CALLBACKS_SECONDS)
+    lifecycle.ops.stop()
     code = 0 if drained and not crashed and lifecycle.failure is None else 1
     _log.info("stopped", exit_code=code)
     return code
 
 
-async def _run_main(lifecycle: Lifecycle, main: Callable[[Lifecycle], Awaitable[None]]) -> bool:
-    """Returns whether it crashed."""
-    try:
-        lifecycle.ops.start()
-        await _until_stopped(lifecycle, asyncio.ensure_future(main(lifecycle)))
-    except Exception as error:  # noqa: BLE001 - the edge of the process
-        UNEXPECTED_ERRORS.labels("main").inc()
-        _log.critical("crashed", error=str(error), exc_info=error)
-        return True
-    return False
+async def _main(lifecycle: Lifecycle, main: Callable[[Lifecycle], Awaitable[None]]) -> None:
+    lifecycle.ops.start()
+    await main(lifecycle)
 
 
-async def _until_stopped(lifecycle: Lifecycle, main: asyncio.Future[None]) -> None:
+async def _until_stopped(lifecycle: Lifecycle, running: asyncio.Future[None]) -> None:
     stopping = asyncio.ensure_future(lifecycle.stopping.wait())
-    both: set[asyncio.Future[Any]] = {main, stopping}
+    both: set[asyncio.Future[Any]] = {running, stopping}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     lifecycle.ops.add_ready_check("lifecycle", lambda: "stopping")
-    if not main.done():
-        await asyncio.wait({main}, timeout=_MAIN_SECONDS)
-    if not main.done():
+
+
+async def _end_main(running: asyncio.Future[None]) -> bool:
+    """Returns whether it crashed."""
+    await asyncio.wait({running}, timeout=_MAIN_SECONDS)
+    if not running.done():
         _log.warning("main did not return after the signal, cancelling it", seconds=_MAIN_SECONDS)
-        main.cancel()
-        await asyncio.wait({main}, timeout=_MAIN_SECONDS)
-    if main.done() and not main.cancelled():
-        main.result()
+        running.cancel()
+        await asyncio.wait({running}, timeout=_CANCELLED_SECONDS)
+    if not running.done():
+        _log.error("main goes on although it was cancelled", seconds=_CANCELLED_SECONDS)
+        return False
+    error = None if running.cancelled() else running.exception()
+    if error is None:
+        return False
+    UNEXPECTED_ERRORS.labels("main").inc()
+    _log.critical("crashed", error=str(error), exc_info=error)
+    return True
 
 
-async def _drain(lifecycle: Lifecycle) -> bool:
+async def _drain(lifecycle: Lifecycle, until: float) -> bool:
+    """until: the loop's time at which the callbacks are given up."""
     try:
-        async with asyncio.timeout(DRAIN_SECONDS - _MAIN_SECONDS):
+        async with asyncio.timeout_at(until):
             return await lifecycle.drain()
     except TimeoutError:
-        _log.error("the drain took too long, the rest is given up", seconds=DRAIN_SECONDS)
+        _log.error("the drain took too long, the rest is given up", seconds=_CALLBACKS_SECONDS)
         return False
 
 
@@ -180,6 +190,6 @@ def _start_watchdog(process: str) -> None:
         sys.stderr.flush()
         os._exit(1)
 
-    timer = threading.Timer(DRAIN_SECONDS - _MAIN_SECONDS + _WATCHDOG_EXTRA_SECONDS, give_up)
+    timer = threading.Timer(_WATCHDOG_SECONDS, give_up)
     timer.daemon = True
     timer.start()

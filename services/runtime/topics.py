@@ -77,8 +77,9 @@ class Topic:
             name=f"{self.name}.dlq",
             message=self.message,
             owner="whoever could not read it",
-            description=f"Records of {self.name} that could not be used: the bytes unchanged, the reason and the position in headers `dlq_*`. "
-            "Of a value that does not fit, the first MiB, and its length in `dlq_original_bytes`.",
+            description=f"What was meant for {self.name} and could not be used, with the reason and the position in headers `dlq_*`: records, their bytes "
+            "unchanged, of a value that does not fit the first MiB with its length in `dlq_original_bytes`; and rows of a file, or of a client's stream, "
+            "that were not taken.",
             layout=Layout.DEAD_LETTER,
             partitions=1,
             retention_bytes=32 * _MIB,
@@ -141,6 +142,15 @@ SIGNALS = Topic(
     description="Signals, each known at the close of a final bar.",
     layout=Layout.BATCH,
     retention_ms=-1,
+)
+OPEN_SOURCES = Topic(
+    name="prices.sources.v1",
+    message="signalbox.events.v1.TickBatch",
+    owner="prices",
+    description="Sources that have a stream of ticks open, each with the record that ends it, for the next start after a kill. Internal.",
+    layout=Layout.KEYED,
+    key="<replica>/<source>/<partition of market.ticks.v1>",
+    partitions=1,
 )
 PRICES_CHECKPOINTS = Topic(
     name="prices.checkpoints.v1",
@@ -227,6 +237,7 @@ TOPICS: tuple[Topic, ...] = (
     LATE,
     INDICATORS,
     SIGNALS,
+    OPEN_SOURCES,
     PRICES_CHECKPOINTS,
     ANALYSIS_CHECKPOINTS,
     ARTICLES,

@@ -57,6 +57,7 @@ def grpcurl_path(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("client_grpc.py", ["price ES.XCME", "SOURCE_KIND_REPLAY", "indicator sma_20", "indicator rsi_14", "live bar ES.XCME"]),
         ("client_ingest.py", ["accepted 100 rejected 0"]),
         ("client_kafka.py", ["close"]),
+        ("client_reconnect.py", ["bar ES.XCME", "bars, each once and in order: True"]),
         ("client_work.py", ["job ", " succeeded ", "news "]),
     ],
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,6 +217,9 @@ class Line:
     def __init__(self, page: Page) -> None:
         self.refuses = False
         self.loses = 0
+        self.refused = 0
+        self.made = 0
+        self._page = page
         self._open: WebSocketRoute | None = None
         page.route_web_socket(re.compile(r"/v1/stream$"), self._connect)
 
@@ -223,11 +227,25 @@ class Line:
         assert self._open is not None
         self._open.close(code=1013, reason="too slow")
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for something that happens on the wire; the events come while the page waits."""
+        for _ in range(600):
+            if condition():
+                return
+            self._page.wait_for_timeout(50)
+        raise AssertionError("waited 30 s for the connection")
+
+    def say_going_away(self, reconnect_after_ms: int) -> None:
+        assert self._open is not None
+        self._open.send(json.dumps([{"T": "going_away", "reason": "restart", "reconnect_after_ms": reconnect_after_ms}]))
+
     def _connect(self, client: WebSocketRoute) -> None:
         if self.refuses:
+            self.refused += 1
             client.close(code=1013, reason="too many clients")
             return
         self._open = client
+        self.made += 1
         server = client.connect_to_server()
         server.on_message(lambda frame: self._pass(client, frame))
 
@@ -254,6 +272,34 @@ def test_a_lost_connection_shows_and_heals(desktop: Visit) -> None:
     expect(page.locator("body")).to_have_attribute("data-connection", "open")
     expect(page.locator("#notice")).to_be_hidden()
     desktop.until_candles(50)
+    before = desktop.bar()
+    desktop.until("before => document.getElementById('legend').dataset.t > before.t", before)
+    assert desktop.problems == []
+
+
+def test_a_lost_connection_heals_by_itself(desktop: Visit) -> None:
+    """After tries that failed, and after a notice that said when to come back; nobody clicks."""
+    page, line = desktop.page, Line(desktop.page)
+    page.goto("/")
+    desktop.until_candles(50)
+    line.refuses = True
+    line.cut()
+    line.until(lambda: line.refused >= 2)
+    line.refuses = False
+    line.until(lambda: line.made == 2)
+    expect(page.locator("body")).to_have_attribute("data-connection", "open")
+    expect(page.locator("#notice")).to_be_hidden()
+    # An hour: the page waits as long as it was told, not as long as its own backoff is.
+    line.say_going_away(3_600_000)
+    line.cut()
+    expect(page.locator("#notice")).to_contain_text(re.compile(r"Next try in 3[56]\d\d s"))
+    page.evaluate("document.getElementById('retry').click()")
+    line.until(lambda: line.made == 3)
+    expect(page.locator("body")).to_have_attribute("data-connection", "open")
+    line.say_going_away(100)
+    line.cut()
+    line.until(lambda: line.made == 4)
+    expect(page.locator("body")).to_have_attribute("data-connection", "open")
     before = desktop.bar()
     desktop.until("before => document.getElementById('legend').dataset.t > before.t", before)
     assert desktop.problems == []

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.child import STOP_SECONDS
+from services.runtime.lifecycle import DRAIN_SECONDS
 from services.runtime.testing import eventually
 from tests.ports import free_ports
 
@@ -44,8 +47,11 @@ class Child:
     def out(self) -> list[str]:
         return self._out.read_text().splitlines()
 
+    def err(self) -> str:
+        return self._err.read_text()
+
     def log(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self._err.read_text().splitlines()]
+        return [json.loads(line) for line in self.err().splitlines()]
 
     async def said(self, text: str) -> None:
         await eventually(lambda: text in self.out())
@@ -152,7 +158,7 @@ async def main(lifecycle):
 @pytest.mark.parametrize("hang", ["await asyncio.Event().wait()", "import time; time.sleep(60)"])
 async def test_a_drain_that_hangs_ends_with_1(children: list[Child], tmp_path: Path, hang: str) -> None:
     main = f"""
-module.DRAIN_SECONDS, module._MAIN_SECONDS, module._WATCHDOG_EXTRA_SECONDS = 0.5, 0.2, 0.5
+module._CALLBACKS_SECONDS, module._WATCHDOG_SECONDS = 0.5, 1.0
 
 async def main(lifecycle):
     async def stop():
@@ -164,6 +170,34 @@ async def main(lifecycle):
     children.append(child := Child(tmp_path, main))
     await child.said("running")
     assert child.end() == 1
+
+
+@pytest.mark.parametrize(
+    ("hang", "last"),
+    [("await asyncio.Event().wait()", "stopped"), ("import time; time.sleep(60)", "main goes on although it was cancelled")],
+)
+async def test_whatever_hangs_the_process_ends_before_the_supervisor_kills_it(children: list[Child], tmp_path: Path, hang: str, last: str) -> None:
+    """With the real times, which add up: a main that ignores its cancellation, and a callback that hangs."""
+    main = f"""
+async def main(lifecycle):
+    async def stop():
+        {hang}
+    lifecycle.on_stop(stop)
+    say("running")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            say("cancelled")
+"""
+    children.append(child := Child(tmp_path, main))
+    await child.said("running")
+    began = time.monotonic()
+    assert child.end() == 1, "it ended by itself"
+    assert time.monotonic() - began < DRAIN_SECONDS < STOP_SECONDS
+    *lines, spoken_last = child.err().splitlines()
+    assert spoken_last == "demo: the drain hangs, ending the process"
+    assert json.loads(lines[-1])["event"] == last
 
 
 async def test_a_callback_that_fails_does_not_keep_the_others_from_stopping(children: list[Child], tmp_path: Path) -> None:

@@ -192,6 +192,13 @@ async def test_a_source_is_wanted_and_may_not_change(stub: PricesServiceAsyncStu
     assert (error.value.code(), field_of(error.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "source")
 
 
+async def test_a_message_that_is_refused_as_a_whole_is_counted(stub: PricesServiceAsyncStub, prices: PricesProcess) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await stub.IngestTicks(iter([pb.IngestTicksRequest(source=new_source(), ticks=[tick(ES, 1640.25)] * 10_001)]))
+    assert (error.value.code(), field_of(error.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "ticks")
+    assert 'signalbox_prices_ingest_rejected_total{reason="message_too_large"} 10001.0' in prices.metrics()
+
+
 def publish(bootstrap: str, topic: str, partition: int, values: list[bytes], key: bytes | None = None) -> None:
     producer = make_producer(bootstrap)
     (message,) = (each.message for each in (BARS, SNAPSHOTS) if each.name == topic)
@@ -414,6 +421,52 @@ async def test_it_drains_on_sigterm_with_a_stream_open(bootstrap: str, topic: Ti
         await eventually(lambda: topic.ended(source))
     finally:
         process.kill()
+
+
+async def test_what_a_client_sends_while_the_process_ends_and_starts_is_all_there(bootstrap: str, topic: TickTopic, tmp_path: Path) -> None:
+    """About 10,000 ticks/s over SIGTERM and a new start: the client sends again from where it was not told that all was settled."""
+    source, first, moment = new_source(), PricesProcess(bootstrap, tmp_path / "log"), time.time_ns()
+    second = PricesProcess(bootstrap, tmp_path / "log")
+    ticks = [tick(NQ if seq % 3 else ES, 1640.25, seq, size=1 + seq % 7, ts=moment + seq) for seq in range(1, 30_001)]
+    try:
+        await first.start()
+        sending = asyncio.create_task(interrupted(first, source, ticks))
+        await eventually(lambda: len(topic.rows(source)) > 2_000)
+        first.terminate()
+        info = await sending
+        assert await asyncio.to_thread(first.wait, 10.0) == 0
+        assert info.reason == "INGEST_STOPPED"
+        settled = int(info.metadata["settled"])
+        assert 0 < settled == int(info.metadata["accepted"]) < len(ticks)
+        await eventually(lambda: topic.ended(source))
+        assert {seq for _, seq, _, _ in topic.rows(source)} >= set(range(1, settled + 1)), "what was settled is kept"
+        await second.start()
+        async with grpc.aio.insecure_channel(second.address) as channel:
+            answer = await PricesServiceStub(channel).IngestTicks(paced(source, ticks[settled:]))
+        assert answer.accepted == len(ticks) - settled
+        sent = {(item.symbol, item.seq): int(item.size) for item in ticks}
+        await eventually(lambda: {(symbol, seq): size for symbol, seq, _, size in topic.rows(source)} == sent)
+    finally:
+        first.kill()
+        second.kill()
+
+
+async def interrupted(process: PricesProcess, source: str, ticks: list[pb.IngestTick]) -> error_details_pb2.ErrorInfo:
+    """What the server says when it ends a stream."""
+    async with grpc.aio.insecure_channel(process.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await PricesServiceStub(channel).IngestTicks(paced(source, ticks))
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in details(error.value).details)
+    return info
+
+
+async def paced(source: str, ticks: list[pb.IngestTick]) -> AsyncIterator[pb.IngestTicksRequest]:
+    """100 ticks every 10 ms."""
+    for begin in range(0, len(ticks), 100):
+        yield pb.IngestTicksRequest(source=source, ticks=ticks[begin : begin + 100])
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("parser", ["columns", "plain"])

@@ -88,7 +88,7 @@ async def test_watch_passes_messages_on_and_says_when_it_is_refused(edge: Edge) 
     seen = []
 
     async def follow() -> None:
-        async for each in watch.messages(edge.url, watch.subscription(["*"], ["signals"], "7x", 0)):
+        async for each in watch.messages(edge.url, watch.subscription(["*"], ["signals"], "7x", 0), print):
             seen.append(each["T"])  # noqa: PERF401 - what came before the error is kept
 
     with pytest.raises(StackError, match="was '7x'"):
@@ -98,4 +98,4 @@ async def test_watch_passes_messages_on_and_says_when_it_is_refused(edge: Edge) 
 
 async def test_watch_says_when_nothing_runs() -> None:
     with pytest.raises(Unreachable, match="nothing answers at"):
-        await anext(watch.messages(f"ws://127.0.0.1:{free_ports(1)[0]}/v1/stream", {}))
+        await anext(watch.messages(f"ws://127.0.0.1:{free_ports(1)[0]}/v1/stream", {}, print))

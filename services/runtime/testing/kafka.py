@@ -48,6 +48,11 @@ class MemoryPublisher:
         asyncio.get_running_loop().call_soon(self._settle)
         return future
 
+    @property
+    def queued(self) -> int:
+        """Records that are not yet acknowledged."""
+        return len(self._queue)
+
     def release(self) -> None:
         """Ends the holding: what waits is acknowledged, or fails when away."""
         self.held = False

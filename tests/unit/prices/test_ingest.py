@@ -5,13 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
+from signalbox.prices.v1 import prices_service_pb2 as pb
 
 from services.prices.adapters.kafka import KafkaTickSink
+from services.prices.adapters.open_sources import KafkaOpenSources
+from services.prices.adapters.rejected import KafkaRejectedTicks
 from services.prices.admission import Reason, SentTicks
-from services.prices.errors import IngestBacklogged, IngestInterrupted, SourceChanged
-from services.prices.ingest import MAX_REJECTIONS, Ingest, IngestSettings, Message
+from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestStopped, SourceChanged
+from services.prices.ingest import Ingest
+from services.prices.ingest_stream import MAX_REJECTIONS, IngestPorts, IngestSettings, Message
+from services.prices.metrics import REJECTIONS_NOT_PUBLISHED
 from services.runtime.columns import TickColumns, decode_ticks
-from services.runtime.errors import InvalidArgument
+from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.headers import read_headers
 from services.runtime.partitions import partition_of
 from services.runtime.telemetry import span_from
@@ -29,10 +34,17 @@ class Door:
     def __init__(self, *, flush_s: float = 0.0, batch_rows: int = 1000, ack_timeout_s: float = 5.0, capacity: int = 1000) -> None:
         self.clock = ManualClock()
         self.kafka = MemoryPublisher(capacity)
-        self.ingest = Ingest(KafkaTickSink(self.kafka), self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
+        rejected = KafkaRejectedTicks(self.kafka, self.clock, limit_per_minute=500)
+        ports = IngestPorts(KafkaTickSink(self.kafka), KafkaOpenSources(self.kafka, "0"), rejected)
+        self.ingest = Ingest(ports, self.clock, IngestSettings(PARTITIONS, flush_s, batch_rows, ack_timeout_s))
 
     def batches(self, partition: int | None = None) -> list[tuple[int, TickColumns]]:
         return [(record.partition, decode_ticks(record.value)) for record in self.kafka.of("market.ticks.v1", partition)]
+
+    def left_open(self) -> list[str]:
+        """What the next start would end."""
+        last = {record.key: record.value for record in self.kafka.of("prices.sources.v1")}
+        return sorted((key or b"").decode() for key, value in last.items() if value)
 
     def message(self, *rows: tuple[str, float], source: str = "", kind: int = 0, watermark: int = 0, seq: int = 1) -> Message:
         count = len(rows)
@@ -150,7 +162,7 @@ async def test_headers_name_the_feed_and_the_trace() -> None:
     door = Door()
     with span_from(TRACE, "call"):
         await door.ingest.run(of([door.message((ES, 1.0), (NQ, 1.0), source="test:a")]))
-    headers = [read_headers(record.headers) for record in door.kafka.records]
+    headers = [read_headers(record.headers) for record in door.kafka.of("market.ticks.v1")]
     assert {(item.schema, item.feed) for item in headers} == {("signalbox.events.v1.TickBatch", "test:a")}
     assert {(item.traceparent or "").split("-")[1] for item in headers} == {TRACE.split("-")[1]}
     assert len({item.ce_id for item in headers}) == len(headers)
@@ -212,7 +224,7 @@ async def test_a_broker_that_goes_away_ends_the_stream_with_what_was_accepted() 
 
     with pytest.raises(IngestInterrupted, match="2 ticks of this stream were accepted") as error:
         await door.ingest.run(messages())
-    assert (error.value.accepted, error.value.metadata()) == (2, {"accepted": "2", "rejected": "0"})
+    assert error.value.metadata() == {"accepted": "2", "rejected": "0", "settled": "2"}
     await door.ingest.drain()
     door.kafka.away = False
     await door.ingest.run(of([door.message((NQ, 1.0), source="test:a")]))
@@ -231,7 +243,6 @@ async def test_a_full_queue_is_waited_for_and_then_an_error() -> None:
 
 async def test_while_the_queue_is_full_the_stream_is_not_read() -> None:
     door = Door(ack_timeout_s=60.0, capacity=2)
-    door.kafka.held = True
     read = 0
 
     async def messages() -> AsyncIterator[Message]:
@@ -239,12 +250,15 @@ async def test_while_the_queue_is_full_the_stream_is_not_read() -> None:
         for number in range(20):
             read += 1
             yield door.message((ES, 1.0), source="test:a", seq=number + 1)
+            if not number:
+                await eventually(door.batches)
+                door.kafka.held = True
 
     stream = asyncio.create_task(door.ingest.run(messages()))
     await eventually(lambda: read >= 3)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert read <= 4
+    assert read <= 5
     door.kafka.release()
     assert (await stream).accepted == 20
 
@@ -271,3 +285,150 @@ async def test_an_empty_stream_writes_nothing() -> None:
     door = Door()
     result = await door.ingest.run(of([]))
     assert (result.accepted, door.kafka.records) == (0, [])
+
+
+async def stopped(door: Door, messages: list[Message]) -> IngestStopped:
+    """What a stream that stays open is told when the process ends after these messages."""
+    reading = asyncio.Event()
+
+    async def staying_open() -> AsyncIterator[Message]:
+        for message in messages:
+            yield message
+        reading.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(door.ingest.run(staying_open()))
+    await reading.wait()
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped) as error:
+        await stream
+    return error.value
+
+
+async def test_when_the_process_ends_a_stream_is_told_how_far_it_came() -> None:
+    door = Door(flush_s=60.0)
+    error = await stopped(door, [door.message((ES, 1.0), (NQ, 2.0), ("ES.XCME", -1.0), source="test:a"), door.message((ES, 1.25), seq=4)])
+    assert error.metadata() == {"accepted": "3", "rejected": "1", "settled": "4"}
+    await door.ingest.drain()
+    assert sorted(price for _, batch in door.batches() for price in batch.price.tolist()) == [100, 125, 200]
+    assert sum(batch.source_ended for _, batch in door.batches()) == 2
+    with pytest.raises(IngestStopped, match="0 ticks"):
+        await door.ingest.run(of([door.message((ES, 1.5), source="test:a")]))
+
+
+async def test_what_the_broker_has_not_acknowledged_is_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.prices.ingest_stream._STOPPING_S", 0.02)
+    monkeypatch.setattr("services.prices.ingest._ENDING_S", 0.02)
+    door = Door(batch_rows=1)
+
+    async def messages() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), (ES, 1.25), source="test:a")
+        await eventually(lambda: door.kafka.records)
+        door.kafka.held = True
+        yield door.message((ES, 2.0), seq=3)
+        yield door.message((ES, -1.0), (ES, 1.5), seq=4)
+        reading.set()
+        await asyncio.Event().wait()
+
+    reading = asyncio.Event()
+    stream = asyncio.create_task(door.ingest.run(messages()))
+    await reading.wait()
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped, match="from position 2 on") as error:
+        await stream
+    assert error.value.metadata() == {"accepted": "2", "rejected": "1", "settled": "2"}
+    with pytest.raises(Unavailable, match="1 streams' sources were not ended"):
+        await door.ingest.drain()
+    door.kafka.release()
+
+
+async def test_a_stream_that_waits_for_room_ends_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.prices.ingest_stream._STOPPING_S", 0.02)
+    door = Door(batch_rows=1, ack_timeout_s=60.0, capacity=1)
+    door.kafka.held = True
+    stream = asyncio.create_task(door.ingest.run(of([door.message((ES, 1.0), source="test:a"), door.message((ES, 1.25), seq=2)])))
+    await eventually(lambda: door.kafka.queued)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await door.ingest.stop()
+    with pytest.raises(IngestStopped, match="from position 0 on"):
+        await stream
+    door.kafka.release()
+
+
+async def test_a_client_that_has_finished_when_the_process_ends_gets_its_answer() -> None:
+    door = Door()
+
+    async def messages() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), source="test:a")
+        await eventually(door.batches)
+        door.kafka.held = True
+        yield door.message((ES, 1.25), seq=2)
+
+    stream = asyncio.create_task(door.ingest.run(messages()))
+    await eventually(lambda: door.kafka.queued)
+    await door.ingest.stop()
+    await asyncio.sleep(0)
+    door.kafka.release()
+    assert (await stream).accepted == 2
+    await door.ingest.drain()
+    assert [batch.source_ended for _, batch in door.batches()] == [False, False, True]
+
+
+async def test_what_is_open_is_kept_before_its_first_tick_until_its_end() -> None:
+    door = Door(batch_rows=1)
+    gate = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Message]:
+        yield door.message((ES, 1.0), (NQ, 2.0), source="test:a")
+        await gate.wait()
+
+    stream = asyncio.create_task(door.ingest.run(slow()))
+    await eventually(lambda: len(door.batches()) == 2)
+    places = sorted(partition_of(symbol, PARTITIONS) for symbol in (ES, NQ))
+    assert door.left_open() == [f"0/test:a/{place}" for place in places]
+    topics = [(record.topic, (record.key or b"").decode() or str(record.partition)) for record in door.kafka.records]
+    for place in places:
+        assert topics.index(("prices.sources.v1", f"0/test:a/{place}")) < topics.index(("market.ticks.v1", str(place)))
+    gate.set()
+    await stream
+    assert door.left_open() == []
+
+
+async def test_a_stream_that_names_a_source_and_sends_nothing_ends_it_everywhere() -> None:
+    door = Door()
+    await door.ingest.run(of([door.message(source="test:a")]))
+    assert [(partition, batch.source, batch.source_ended) for partition, batch in door.batches()] == [(place, "test:a", True) for place in range(PARTITIONS)]
+
+
+async def test_a_stream_of_wrong_ticks_ends_nothing() -> None:
+    door = Door()
+    assert (await door.ingest.run(of([door.message((ES, -1.0), source="test:a")]))).rejected == 1
+    assert door.batches() == []
+
+
+def dead_letters(door: Door) -> list[tuple[pb.IngestTick, dict[str, bytes | str | None]]]:
+    return [(pb.IngestTick.FromString(record.value), dict(record.headers)) for record in door.kafka.of("market.ticks.v1.dlq")]
+
+
+async def test_what_is_not_taken_is_published_with_its_reason_though_the_stream_fails() -> None:
+    door = Door()
+    messages = [door.message((ES, 1.0), (ES, -1.5), ("es", 2.0), source="test:a"), door.message((NQ, 0.0), seq=7), door.message(source="test:b")]
+    with pytest.raises(SourceChanged):
+        await door.ingest.run(of(messages))
+    await door.ingest.drain()
+    found = [(tick.symbol, tick.price, tick.seq, headers["dlq_position"], headers["feed"]) for tick, headers in dead_letters(door)]
+    assert found == [(ES, -1.5, 2, b"1", b"test:a"), ("es", 2.0, 3, b"2", b"test:a"), (NQ, 0.0, 7, b"3", b"test:a")]
+    tick, headers = dead_letters(door)[0]
+    assert tick.ts_event.ToNanoseconds() == door.clock.now_ns()
+    assert headers["dlq_reason"] == b"price: expected a finite number > 0 with at most 2 digits, was -1.5"
+
+
+async def test_a_client_of_wrong_ticks_only_does_not_fill_the_dead_letters() -> None:
+    door, before = Door(), REJECTIONS_NOT_PUBLISHED._value.get()
+    bad = [("ES.XCME", -1.0)] * 600
+    await door.ingest.run(of([door.message(*bad, source="test:a")]))
+    assert (len(dead_letters(door)), REJECTIONS_NOT_PUBLISHED._value.get() - before) == (500, 100)
+    door.clock.advance(61.0)
+    await door.ingest.run(of([door.message(*bad[:10], source="test:a")]))
+    assert len(dead_letters(door)) == 510
