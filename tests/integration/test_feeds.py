@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from signalbox.events.v1.bar_batch_pb2 import Snapshot
+from signalbox.events.v1.tick_batch_pb2 import Instrument
 
 from services.prices.feeds import es_file, stocks_file
 from services.prices.feeds.errors import DataUnreadable
@@ -31,7 +33,7 @@ from services.runtime.headers import read_headers
 from services.runtime.kafka import KafkaPublisher, make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
-from services.runtime.topics import TICKS
+from services.runtime.topics import SNAPSHOTS, TICKS
 from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from
 from tests.processes import wait_until
 from tests.servers import new_broker
@@ -204,6 +206,23 @@ def test_a_feed_that_fails_says_why_and_the_others_go_on(feeds: Feeds) -> None:
     assert set(process.not_ready() or {}) == {"replay-stocks"}
     assert process.metric("signalbox_feed_restarts_total", ReplayStocks.source) >= 1
     process.stop()
+
+
+async def test_snapshots_that_cannot_be_read_stop_neither_a_feed_nor_a_replay(feeds: Feeds) -> None:
+    producer = make_producer(feeds.bootstrap)
+    bad = [(b"TEST.XSIM", b"\xff\xff garbage"), (b"\xff\xfe", b""), (b"BAC.XNYS", Snapshot(instrument=Instrument(price_digits=2**32 - 1)).SerializeToString())]
+    for partition in range(PARTITIONS):
+        for key, value in bad:
+            producer.produce(SNAPSHOTS.name, value, key, partition)
+    assert producer.flush(20) == 0
+    process = feeds.start("synthetic")
+    await asyncio.to_thread(_until_sent, process, 1, "synthetic:test")
+    assert process.metric("signalbox_feed_unreadable_records_total", SNAPSHOTS.name, label="topic") == len(bad)
+    assert process.metric("signalbox_feed_restarts_total", "synthetic:test") == 0
+    process.stop()
+    path = feeds.home / "file.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n")
+    assert (await _replay(feeds, path, "BAC.XNYS")).complete
 
 
 def test_the_broker_may_come_back(tmp_path: Path) -> None:
