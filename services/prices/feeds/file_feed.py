@@ -10,8 +10,9 @@ from services.prices.feeds.file_source import FileSource
 from services.prices.feeds.file_times import NoTimes
 from services.prices.feeds.pacing import Pacer
 from services.prices.feeds.ports import Step, Stored
-from services.prices.feeds.shift import weeks_after
+from services.prices.feeds.shift import end_of_bars, weeks_after
 from services.prices.sequencer import Int64Array, TickRows
+from services.prices.sessions import SessionTable
 from services.runtime.clock import Clock
 
 
@@ -20,6 +21,7 @@ class FileFeed:
 
     speed: event seconds for each wall second, > 0, infinity = all at once. floors: by symbol the event time below which bars are final.
     on_bad: takes rows that cannot be used. on_step: is called after each step with the rows handed on.
+    sessions: at the end of the file the bars that its last rows are in become final; None = they stay open, for a file that goes on there.
     """
 
     name = "replay-file"
@@ -36,11 +38,13 @@ class FileFeed:
         on_bad: Callable[[BadRow], Awaitable[None]],
         on_step: Callable[[int], None] = lambda _: None,
         floors: Mapping[str, int] | None = None,
+        sessions: SessionTable | None = None,
     ) -> None:
         self.source = source
         self._file, self._reader, self._on_bad, self._on_step = file, reader, on_bad, on_step
         self._pacer = Pacer(speed, clock)
         self._floors = floors or {}
+        self._sessions = sessions
         self._stored = 0
         self._shift: int | None = None
         self.first_ts = self.last_ts = 0
@@ -77,7 +81,7 @@ class FileFeed:
                     yield step
             self._on_step(self.rows)
         self.complete = True
-        yield Step(None, self.last_ts, urgent=True, replay_shift=self.shift)
+        yield Step(None, self._end(), urgent=True, replay_shift=self.shift)
 
     async def _paced(self, rows: TickRows) -> AsyncGenerator[Step, None]:
         latest: Int64Array = np.maximum(np.maximum.accumulate(rows.ts_event), self.last_ts)
@@ -89,6 +93,11 @@ class FileFeed:
             # Files are seldom in strict order, so the promise stays behind by what the reader allows.
             yield Step(part, max(0, due.now - DISORDER_NS), urgent=due.gap, replay_shift=self.shift, lag_ns=due.lag_ns)
             self._on_step(self.rows)
+
+    def _end(self) -> int:
+        if self._sessions is None or not self.rows:
+            return self.last_ts
+        return end_of_bars(self.symbols, self.last_ts, self.shift, self._sessions)
 
     def _shift_of(self, rows: TickRows) -> int:
         if self._shift is None:
