@@ -18,6 +18,7 @@ from signalbox.events.v1.tick_batch_pb2 import Instrument
 
 from services.prices.feeds import es_file, stocks_file
 from services.prices.feeds.errors import DataUnreadable
+from services.prices.feeds.file_feed import MOST_BAD_ROWS
 from services.prices.feeds.outbox import Outbox
 from services.prices.feeds.ports import NS, WEEK_NS
 from services.prices.feeds.replay_es import ReplayEs
@@ -266,6 +267,24 @@ async def test_a_file_is_replayed_its_bad_rows_go_to_the_dead_letters(files: Fee
     batches = ticks_from(files.bootstrap, "replay:my-trades")
     assert np.concatenate([batch.price for batch in batches]).tolist() == [139_000, 140_000]
     assert (batches[0].source_kind, batches[-1].source_ended) == (2, True)
+
+
+async def test_a_file_that_turns_bad_is_left_with_a_reason(files: Feeds, tmp_path: Path) -> None:
+    path = tmp_path / "turns.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n" + "2013-10-07T14:30:01Z,abc,1\n" * 100_000)
+    summary = await replay(ReplayOptions(path, files.bootstrap, PARTITIONS, "BAC.XNYS"), lambda _: None, asyncio.Event())
+    assert (summary.rows, summary.bad_rows, summary.complete) == (1, MOST_BAD_ROWS, False)
+    assert "too many bad rows: not reported any more from line 1003 on (price: expected a number above zero" in summary.as_text()
+    letters = [each for each in records_of(files.bootstrap, TICKS.dead_letters().name) if read_headers(each.headers).feed == summary.source]
+    assert len(letters) == MOST_BAD_ROWS
+    assert ticks_from(files.bootstrap, summary.source)[-1].source_ended, "it holds nothing back"
+
+
+async def test_a_file_with_one_bad_row_in_twelve_is_replayed_to_its_end(files: Feeds, tmp_path: Path) -> None:
+    path, rows = tmp_path / "many.csv", ["2013-10-07T14:30:00Z,13.9,100\n"] * 11 + ["2013-10-07T14:30:00Z,abc,1\n"]
+    path.write_text("time,price,size\n" + "".join(rows * 5_000))
+    summary = await _replay(files, path, "BAC.XNYS")
+    assert (summary.rows, summary.bad_rows, summary.complete, summary.notices) == (55_000, 5_000, True, [])
 
 
 async def test_a_file_replayed_again_is_moved_behind_the_first_time(files: Feeds, tmp_path: Path) -> None:

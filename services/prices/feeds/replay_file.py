@@ -170,6 +170,8 @@ def _complete(summary: Summary, feed: FileFeed, outbox: Outbox) -> None:
     summary.first_ts, summary.last_ts = feed.first_ts, feed.last_ts
     summary.shift_weeks = feed.shift // WEEK_NS
     summary.complete = feed.complete
+    if feed.why_stopped:
+        summary.notices.append(feed.why_stopped)
 
 
 class _RowLetters:
