@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from signalbox.events.v1.alert_pb2 import Alert
@@ -46,9 +47,9 @@ _BOUNDS = {
 }
 
 
-def values_of(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+def values_of(field: Any) -> st.SearchStrategy[Any]:
     if field.message_type is not None:
-        return messages(field.message_type._concrete_class)
+        return messages(GetMessageClass(field.message_type))
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         return st.binary(max_size=5) if field.type == FieldDescriptor.TYPE_BYTES else st.one_of(_WORDS, st.text(max_size=5))
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:

@@ -62,7 +62,7 @@ def refused(taken: Record) -> bool:
 
 
 def unreadable() -> float:
-    return UNREADABLE_RECORDS.labels(SNAPSHOTS.name)._value.get()
+    return float(UNREADABLE_RECORDS.labels(SNAPSHOTS.name)._value.get())
 
 
 @given(KEYS, st.one_of(st.just(b""), st.binary(max_size=80), messages()))
