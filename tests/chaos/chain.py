@@ -59,6 +59,8 @@ class Verdict:
     """Comparisons of a committed offset with the checkpoints."""
     ended_alone: list[str]
     """Workers that ended by themselves, for instance when they found that they had been replaced, and were started again."""
+    moved_sessions: int
+    """Daily bars of replays that were moved by weeks."""
 
 
 class Chain:
@@ -186,7 +188,8 @@ class Chain:
         assert not wrong, f"{len(wrong)} rows differ from the oracle's, such as {wrong[:3]}"
         self.check()
         rows = {topic: sum(identity[0] == topic for identity in expected) for topic in sorted({identity[0] for identity in expected})}
-        return Verdict(rows, seen.repeats, self.market.rows_sent, self.ledger.checked, self.ended_alone)
+        loops = {(row.symbol, row.shift) for row in self.market.sent.values() if row.shift}
+        return Verdict(rows, seen.repeats, self.market.rows_sent, self.ledger.checked, self.ended_alone, len(loops))
 
     def _pump(self) -> None:
         try:

@@ -1,16 +1,18 @@
 """Ticks without end, as a few feeds would send them, and a note of every one that was sent.
 
-Three sources: two of the same four symbols, with times of 2013, and one with a clock eighteen years ahead on four others, so that every partition
-has all of them. The trades are real ones, from another place of the file for each symbol and source. Rows come in an order shuffled within the
-lateness bound, some twice, in batches of any size, with assertions of watermarks between.
+Four sources: two of the same four symbols, with times of 2013, one with a clock eighteen years ahead on four others, and one that replays the end of
+the file again and again, each time a week later, on four more; so that every partition has all of them. The trades are real ones, from another place
+of the file for each symbol and source. Rows come in an order shuffled within the lateness bound, some twice, in batches of any size, with assertions
+of watermarks between.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -29,15 +31,18 @@ WEEK = 7 * DAY
 LIVE, SYNTHETIC = 1, 3
 #: Weeks of sessions that the load may run through.
 WEEKS = 60
+#: Trades in a loop: some seconds of the load, so that a short run goes through several.
+LOOP = 1_500
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A source: its name, its kind, where its clock stands beside that of the trades, ns."""
+    """A source: its name, its kind, where its clock stands beside that of the trades, ns. loop: trades that it repeats; 0 = all."""
 
     source: str
     kind: int
     clock: int
+    loop: int = 0
 
 
 class Record(NamedTuple):
@@ -47,7 +52,7 @@ class Record(NamedTuple):
     ticks: TickColumns
 
 
-FEEDS = (Feed("replay:es", REPLAY, 0), Feed("live:second", LIVE, 0), Feed("synthetic:test", SYNTHETIC, 939 * WEEK))
+FEEDS = (Feed("replay:es", REPLAY, 0), Feed("live:second", LIVE, 0), Feed("synthetic:test", SYNTHETIC, 939 * WEEK), Feed("replay:loops", REPLAY, 0, LOOP))
 
 
 @lru_cache(maxsize=1)
@@ -58,12 +63,13 @@ def trades() -> EsTrades:
 
 def symbols_of(partitions: int) -> dict[str, tuple[str, ...]]:
     """The symbols of each source: one of each partition. The two feeds of 2013 have the same ones, ES.XCME among them."""
-    past, ahead = {partition_of("ES.XCME", partitions): "ES.XCME"}, dict[int, str]()
+    past, ahead, again = {partition_of("ES.XCME", partitions): "ES.XCME"}, dict[int, str](), dict[int, str]()
     for number in range(1000):
         past.setdefault(partition_of(f"P{number}.XSIM", partitions), f"P{number}.XSIM")
         ahead.setdefault(partition_of(f"F{number}.XSIM", partitions), f"F{number}.XSIM")
-    same = tuple(past[partition] for partition in range(partitions))
-    return {"replay:es": same, "live:second": same, "synthetic:test": tuple(ahead[partition] for partition in range(partitions))}
+        again.setdefault(partition_of(f"L{number}.XCME", partitions), f"L{number}.XCME")
+    same, others, loops = (tuple(names[partition] for partition in range(partitions)) for names in (past, ahead, again))
+    return {"replay:es": same, "live:second": same, "synthetic:test": others, "replay:loops": loops}
 
 
 @dataclass(order=True)
@@ -103,10 +109,14 @@ class Lane:
         return [heapq.heappop(self._held).row for _ in range(len(self._held))]
 
     def _row(self, number: int) -> Row:
-        es = trades()
-        again, at = divmod(self._start + number, len(es))
+        es, loop = trades(), self.feed.loop or len(trades())
+        again, at = divmod(self._start % loop + number, loop)
+        at += len(es) - loop
         ts = int(es.ts_event[at]) + self.feed.clock + again * WEEK
-        return Row(self.symbol, ts, self.feed.source, number + 1, 0, ts, int(es.price[at]), int(es.size[at]), self.feed.kind, 0)
+        # A replay says by how much it is moved, and counts from the same number each time.
+        replay = self.feed.kind == REPLAY
+        seq, shift = (at + 1, again * WEEK) if replay else (number + 1, 0)
+        return Row(self.symbol, ts, self.feed.source, seq, 0, ts, int(es.price[at]), int(es.size[at]), self.feed.kind, shift)
 
 
 class Market:
@@ -123,8 +133,8 @@ class Market:
                 # Two sources of a symbol begin nearly together, or the first would have made the second late; so many trades are equal.
                 start = random.Random(f"{seed}/{symbol}").randrange(len(trades()) // 4) + 7 * len(of_symbol)
                 of_symbol.append(Lane(feed, symbol, start, self._random, repeats))
-        self.sent: dict[tuple[str, str, int], Row] = {}
-        """Each row by source, symbol and seq."""
+        self.sent: dict[tuple[str, str, int, int], Row] = {}
+        """Each row by source, symbol, seq and shift."""
         self.rows_sent = 0
         """Those sent twice are counted twice."""
 
@@ -158,19 +168,24 @@ class Market:
         return [lane for lanes in self._lanes.values() for lane in lanes]
 
     def _batches(self, lane: Lane, rows: list[Row]) -> list[Record]:
+        """A record holds rows of one shift."""
         records = []
-        while rows:
-            count = self._random.choice((1, 3, 50, 400))
-            records.append(self._batch(lane, rows[:count]))
-            rows = rows[count:]
+        for _, group in groupby(rows, key=lambda row: row.shift):
+            part = list(group)
+            while part:
+                count = self._random.choice((1, 3, 50, 400))
+                records.append(self._batch(lane, part[:count]))
+                part = part[count:]
         return records
 
     def _batch(self, lane: Lane, rows: list[Row], watermark: int = 0, ended: bool = False) -> Record:
         for row in rows:
-            self.sent[row.source, row.symbol, row.seq] = row
+            self.sent[row.source, row.symbol, row.seq, row.shift] = row
         self.rows_sent += len(rows)
         ts, price, size, seq = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("ts", "price", "size", "seq"))
         ref = InstrumentRef(lane.symbol, 2, 0)
         first = np.zeros(len(rows), np.uint32)
         columns = TickColumns(lane.feed.source, lane.feed.kind, (ref,), first, ts, ts, price, size, seq, watermark=watermark, source_ended=ended)
+        if rows:
+            columns = replace(columns, replay_shift=rows[0].shift)
         return Record(partition_of(lane.symbol, self.partitions), columns)

@@ -26,6 +26,7 @@ from tests.oracle import Bar, Row, bars_of
 Identity = tuple[str, str, int, int, int, str]
 Rows = dict[Identity, bytes]
 _ANALYSED_AT_ONCE = 4096
+_HOUR = DAY // 24
 
 
 def rows_of(topic: str, value: bytes) -> Iterator[tuple[Identity, bytes]]:
@@ -66,8 +67,11 @@ _READERS: dict[str, Callable[[bytes], Iterator[tuple[Identity, bytes]]]] = {
 
 
 def session_table() -> SessionTable:
-    """CME's sessions of the trades, for so many weeks as the load may run through."""
-    pairs = [(_ns(first) + week * WEEK, _ns(last) + week * WEEK) for week in range(WEEKS) for first, last in SESSIONS]
+    """CME's sessions of the trades, for so many weeks as the load may run through.
+
+    Those of every second week are an hour shorter: who forgets that a replay carries its sessions with it has other bars.
+    """
+    pairs = [(_ns(first) + week * WEEK, _ns(last) + week * WEEK - week % 2 * _HOUR) for week in range(WEEKS) for first, last in SESSIONS]
     opens, closes = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
     return SessionTable({"CMES": 0}, np.array([0, len(pairs)]), opens, closes, np.arange(len(pairs)))
 
@@ -76,7 +80,8 @@ def session_of(mic: str, ts: int) -> tuple[int, int] | None:
     """The same, said once more and simply: UTC days, or the session that holds the time."""
     if mic == "XSIM":
         return ts // DAY * DAY, ts // DAY * DAY + DAY
-    pairs = [(_ns(first) + ts // WEEK * WEEK - _ns(first) // WEEK * WEEK, _ns(last) - _ns(first)) for first, last in SESSIONS]
+    week = ts // WEEK - _ns(SESSIONS[0][0]) // WEEK
+    pairs = [(_ns(first) + week * WEEK, _ns(last) - _ns(first) - week % 2 * _HOUR) for first, last in SESSIONS]
     return next(((begin, begin + length) for begin, length in pairs if begin <= ts < begin + length), None)
 
 

@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import REPOSITORY, processes_of, stack_environment
+from services.runtime.columns import WEEK_NS, decode_bars
+from services.runtime.topics import BARS, LATE, LIVE_BARS
+from tests.integration.feeds_process import records_of
+from tests.servers import REPOSITORY, new_broker, processes_of, stack_environment
+from tests.unit.prices.bar_inputs import bars_of_columns
 
 #: The first run on a fresh folder compiles kernels and builds tables; two busy cores take their time.
 RUN_TIMEOUT_SECONDS = 280
@@ -66,6 +70,19 @@ def test_make_run_counts_real_data_twice_on_the_same_folder(tmp_path: Path) -> N
             assert summary[figure] > 0, summary
         assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
         assert processes_of(tmp_path) == []
+    with new_broker(tmp_path, lasting=True) as broker:
+        check_the_second_replay(broker.bootstrap)
+
+
+def check_the_second_replay(bootstrap: str) -> None:
+    """It came behind the first, a week later, its session too, and no tick of it was late."""
+    bars = [bar for topic in (BARS, LIVE_BARS) for record in records_of(bootstrap, topic.name) for bar in bars_of_columns(decode_bars(record.value))]
+    es = [bar for bar in bars if bar.symbol == "ES.XCME"]
+    assert {bar.replay_shift for bar in es if bar.interval == 1} == {0, WEEK_NS}
+    assert max(bar.ts_close for bar in es if bar.interval == 1 and not bar.replay_shift) <= min(bar.ts_open for bar in es if bar.replay_shift)
+    days = {bar.replay_shift: (bar.ts_open, bar.ts_close) for bar in sorted(es) if bar.interval == 86_400}
+    assert [days[WEEK_NS][end] - days[0][end] for end in (0, 1)] == [WEEK_NS, WEEK_NS]
+    assert records_of(bootstrap, LATE.name) == []
 
 
 def test_ctrl_c_stops_everything_and_a_second_run_beside_the_first_is_refused(tmp_path: Path) -> None:

@@ -82,15 +82,15 @@ class FeedsProcess:
         checks: dict[str, str] = json.loads(body)["checks"]
         return checks
 
-    def metric(self, name: str, source: str) -> float:
-        """Value of a metric of a source; 0 while there is none."""
+    def metric(self, name: str, source: str, label: str = "source") -> float:
+        """Value of a metric of a source, or of what else its label names; 0 while there is none."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=2) as answer:
                 lines = answer.read().decode().splitlines()
         except OSError:
             assert self._process.poll() is None, self._log.read_text()[-4000:]
             return 0.0
-        start = f'{name}{{source="{source}"}} '
+        start = f'{name}{{{label}="{source}"}} '
         return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), 0.0)
 
 

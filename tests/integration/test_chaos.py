@@ -33,3 +33,4 @@ def test_no_fault_changes_a_row(tmp_path: Path) -> None:
     assert verdict.repeats > 0, "the kills came too early to repeat anything"
     assert verdict.commits_checked > 0
     assert min(verdict.rows.values()) > 100
+    assert verdict.moved_sessions > 0, "no replay came to the end of a session again, a week later"

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from signalbox.events.v1.bar_batch_pb2 import Snapshot
+from signalbox.events.v1.tick_batch_pb2 import Instrument
 
 from services.prices.feeds import es_file, stocks_file
 from services.prices.feeds.errors import DataUnreadable
+from services.prices.feeds.file_feed import MOST_BAD_ROWS
 from services.prices.feeds.outbox import Outbox
 from services.prices.feeds.ports import NS, WEEK_NS
 from services.prices.feeds.replay_es import ReplayEs
@@ -23,18 +26,21 @@ from services.prices.feeds.replay_file import Progress, ReplayOptions, Summary, 
 from services.prices.feeds.replay_stocks import ReplayStocks
 from services.prices.instruments import instrument_of
 from services.prices.sequencer import Sequencer, one_symbol
-from services.prices.sessions import SessionTable
+from services.prices.sessions import DAY_NS, SessionTable
 from services.runtime.clock import SystemClock
-from services.runtime.columns import TickColumns
+from services.runtime.columns import TickColumns, decode_bars
 from services.runtime.errors import InvalidArgument
 from services.runtime.headers import read_headers
 from services.runtime.kafka import KafkaPublisher, make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
-from services.runtime.topics import TICKS
+from services.runtime.topics import BARS, LATE, SNAPSHOTS, TICKS
 from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from
-from tests.processes import wait_until
+from tests.oracle import REPLAY, Bar, Row, bars_of
+from tests.ports import free_ports
+from tests.processes import Process, wait_until
 from tests.servers import new_broker
+from tests.unit.prices.bar_inputs import bars_of_columns
 
 _SENT = "signalbox_feed_rows_acknowledged_total"
 
@@ -206,6 +212,23 @@ def test_a_feed_that_fails_says_why_and_the_others_go_on(feeds: Feeds) -> None:
     process.stop()
 
 
+async def test_snapshots_that_cannot_be_read_stop_neither_a_feed_nor_a_replay(feeds: Feeds) -> None:
+    producer = make_producer(feeds.bootstrap)
+    bad = [(b"TEST.XSIM", b"\xff\xff garbage"), (b"\xff\xfe", b""), (b"BAC.XNYS", Snapshot(instrument=Instrument(price_digits=2**32 - 1)).SerializeToString())]
+    for partition in range(PARTITIONS):
+        for key, value in bad:
+            producer.produce(SNAPSHOTS.name, value, key, partition)
+    assert producer.flush(20) == 0
+    process = feeds.start("synthetic")
+    await asyncio.to_thread(_until_sent, process, 1, "synthetic:test")
+    assert process.metric("signalbox_feed_unreadable_records_total", SNAPSHOTS.name, label="topic") == len(bad)
+    assert process.metric("signalbox_feed_restarts_total", "synthetic:test") == 0
+    process.stop()
+    path = feeds.home / "file.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n")
+    assert (await _replay(feeds, path, "BAC.XNYS")).complete
+
+
 def test_the_broker_may_come_back(tmp_path: Path) -> None:
     broker = new_broker(tmp_path / "broker")
     with broker:
@@ -246,12 +269,106 @@ async def test_a_file_is_replayed_its_bad_rows_go_to_the_dead_letters(files: Fee
     assert (batches[0].source_kind, batches[-1].source_ended) == (2, True)
 
 
+async def test_a_file_that_turns_bad_is_left_with_a_reason(files: Feeds, tmp_path: Path) -> None:
+    path = tmp_path / "turns.csv"
+    path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n" + "2013-10-07T14:30:01Z,abc,1\n" * 100_000)
+    summary = await replay(ReplayOptions(path, files.bootstrap, PARTITIONS, "BAC.XNYS"), lambda _: None, asyncio.Event())
+    assert (summary.rows, summary.bad_rows, summary.complete) == (1, MOST_BAD_ROWS, False)
+    assert "too many bad rows: not reported any more from line 1003 on (price: expected a number above zero" in summary.as_text()
+    letters = [each for each in records_of(files.bootstrap, TICKS.dead_letters().name) if read_headers(each.headers).feed == summary.source]
+    assert len(letters) == MOST_BAD_ROWS
+    assert ticks_from(files.bootstrap, summary.source)[-1].source_ended, "it holds nothing back"
+
+
+async def test_a_file_with_one_bad_row_in_twelve_is_replayed_to_its_end(files: Feeds, tmp_path: Path) -> None:
+    path, rows = tmp_path / "many.csv", ["2013-10-07T14:30:00Z,13.9,100\n"] * 11 + ["2013-10-07T14:30:00Z,abc,1\n"]
+    path.write_text("time,price,size\n" + "".join(rows * 5_000))
+    summary = await _replay(files, path, "BAC.XNYS")
+    assert (summary.rows, summary.bad_rows, summary.complete, summary.notices) == (55_000, 5_000, True, [])
+
+
 async def test_a_file_replayed_again_is_moved_behind_the_first_time(files: Feeds, tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
     path.write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n2013-10-21T14:30:00Z,14,1\n")
     shifts = [(await _replay(files, path, "BAC.XNYS")).shift_weeks for _ in range(3)]
     assert shifts == [0, 3, 6]
     _check_promises(ticks_from(files.bootstrap, "replay:again"))
+
+
+#: New York's session of the day that the files below are of.
+_OPEN, _CLOSE = 1_381_152_600 * NS, 1_381_176_000 * NS
+
+
+def _session_of(mic: str, ts: int) -> tuple[int, int] | None:
+    if mic == "XKRK":
+        return ts // DAY_NS * DAY_NS, (ts // DAY_NS + 1) * DAY_NS
+    return (_OPEN, _CLOSE) if _OPEN <= ts < _CLOSE else None
+
+
+def _start_worker(feeds: Feeds) -> Process:
+    table = SessionTable({"XNYS": 0}, np.array([0, 1]), np.array([_OPEN]), np.array([_CLOSE]), np.array([15_985]))
+    table.save(feeds.home / "tables" / "sessions.npz")
+    port = free_ports(1)[0]
+    env = {"KAFKA_BOOTSTRAP_SERVERS": feeds.bootstrap, "SIGNALBOX_HOME": str(feeds.home), "SIGNALBOX_PRICES_WORKER_METRICS_PORT": str(port)}
+    return Process(["services.prices.worker"], feeds.home / "worker.log", port, env)
+
+
+def _trades_of_a_day() -> list[Row]:
+    """Of three symbols, one of which is quiet for the last hour; the last one is in the middle of a second, minute, hour and session."""
+    rng = np.random.default_rng(3)
+    ts = _OPEN + np.sort(rng.integers(0, 9_000, 600)) * NS + 500_000_000
+    names = np.where(ts > ts[-1] - 3_600 * NS, rng.choice(["BAC.XNYS", "XBT.XKRK"], 600), rng.choice(["BAC.XNYS", "XBT.XKRK", "SPY.XNYS"], 600))
+    prices, sizes = rng.integers(1_300, 1_400, 600), rng.integers(1, 100, 600)
+    rows = enumerate(zip(names, ts, prices, sizes, strict=True), 2)
+    return [Row(str(name), int(when), "replay:day", line, 0, 0, int(price), int(size), REPLAY, 0) for line, (name, when, price, size) in rows]
+
+
+def _as_fixed_point(row: Row) -> Row:
+    own = instrument_of(row.symbol)
+    return row._replace(price=row.price * 10 ** (own.price_digits - 2), size=row.size * 10**own.size_digits)
+
+
+async def test_at_the_end_of_a_file_all_its_bars_are_final(feeds: Feeds) -> None:
+    trades = _trades_of_a_day()
+    path = feeds.home / "day.csv"
+    path.write_text("time,symbol,price,size\n" + "".join(f"{row.ts},{row.symbol},{row.price / 100},{row.size}\n" for row in trades))
+    worker = _start_worker(feeds)
+    expected: list[Bar] = []
+    for weeks in range(2):
+        summary = await _replay(feeds, path, None, sessions=feeds.home / "tables" / "sessions.npz")
+        assert (summary.rows, summary.bad_rows, summary.shift_weeks) == (600, 0, weeks)
+        assert not any("sessions" in notice for notice in summary.notices)
+        for symbol in summary.symbols:
+            bars = bars_of([_as_fixed_point(row) for row in trades if row.symbol == symbol], _session_of)
+            shift = weeks * WEEK_NS
+            expected += [bar._replace(ts_open=bar.ts_open + shift, ts_close=bar.ts_close + shift, replay_shift=shift) for bar in bars]
+        assert sorted(await asyncio.to_thread(_final_bars, feeds, len(expected))) == sorted(expected)
+        assert {bar.interval for bar in expected if bar.symbol == "BAC.XNYS"} == {1, 60, 300, 900, 3_600, 86_400}
+    assert records_of(feeds.bootstrap, LATE.name) == []
+    assert worker.terminate() == 0
+
+
+def _final_bars(feeds: Feeds, count: int) -> list[Bar]:
+    """Waits until there are so many."""
+    bars: list[Bar] = []
+
+    def read() -> bool:
+        bars[:] = [bar for record in records_of(feeds.bootstrap, BARS.name) for bar in bars_of_columns(decode_bars(record.value))]
+        return len(bars) >= count
+
+    wait_until(read, f"{count} final bars")
+    return bars
+
+
+async def test_a_file_may_be_left_open_for_another_that_goes_on(files: Feeds, tmp_path: Path) -> None:
+    (first := tmp_path / "a.csv").write_text("time,price,size\n2013-10-07T14:30:00Z,13.9,100\n")
+    (second := tmp_path / "b.csv").write_text("time,price,size\n2013-10-07T14:30:00.5Z,14,1\n")
+    weeks = [
+        (await _replay(files, path, "GO.XKRK", source="replay:goes-on", keep_open=keep_open)).shift_weeks
+        for path, keep_open in ((first, True), (second, False), (second, False))
+    ]
+    assert weeks == [0, 0, 1]
+    assert next(batch.watermark for batch in ticks_from(files.bootstrap, "replay:goes-on") if batch.source_ended) == 1_381_156_200 * NS
 
 
 async def test_a_replay_that_is_stopped_says_so_and_ends_its_source(files: Feeds, tmp_path: Path) -> None:

@@ -4,12 +4,10 @@ import asyncio
 import itertools
 import os
 
-from google.protobuf.message import DecodeError
-from signalbox.events.v1.bar_batch_pb2 import Snapshot
-
 from services.prices.bar_store import BarStore
 from services.prices.metrics import UNREADABLE_RECORDS
 from services.prices.price_view import PriceView
+from services.prices.snapshots import snapshot_of, symbol_of
 from services.prices.translate import trade_of
 from services.runtime.columns import TickColumns, decode_bars, encode_ticks
 from services.runtime.columns_many import decode_many_bars
@@ -76,7 +74,7 @@ class BarFeed:
 
 
 class SnapshotFeed:
-    """Puts records of market.snapshots.v1 into the view; a record without a value forgets its symbol."""
+    """Puts records of market.snapshots.v1 into the view; a record without a value forgets its symbol, one that cannot be read is counted and skipped."""
 
     def __init__(self, view: PriceView) -> None:
         self._view = view
@@ -86,14 +84,14 @@ class SnapshotFeed:
         for record in records:
             try:
                 self._put(record)
-            except DecodeError as error:
+            except BadRecord as error:
                 _unreadable(record, error)
 
     def _put(self, record: Record) -> None:
-        if not record.value and record.key is not None:
-            self._view.remove(record.key.decode("utf-8", "replace"))
+        if not record.value:
+            self._view.remove(symbol_of(record))
             return
-        trade = trade_of(Snapshot.FromString(record.value))
+        trade = trade_of(snapshot_of(record))
         if trade is not None:
             self._view.put(trade)
 

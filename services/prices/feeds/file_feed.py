@@ -1,6 +1,6 @@
 """A file of trades as a feed."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 import numpy as np
 from signalbox.events.v1 import tick_batch_pb2
@@ -10,9 +10,15 @@ from services.prices.feeds.file_source import FileSource
 from services.prices.feeds.file_times import NoTimes
 from services.prices.feeds.pacing import Pacer
 from services.prices.feeds.ports import Step, Stored
-from services.prices.feeds.shift import weeks_after
+from services.prices.feeds.shift import end_of_bars, weeks_after
 from services.prices.sequencer import Int64Array, TickRows
+from services.prices.sessions import SessionTable
 from services.runtime.clock import Clock
+
+#: Bad rows that are reported whatever there is of good ones. Those of a file that turns bad would push the real letters out of the dead-letter topic.
+MOST_BAD_ROWS = 1_000
+#: Good rows that make up for a bad one: with more bad ones than that, the file is not what it was taken for.
+GOOD_FOR_A_BAD_ONE = 10
 
 
 class FileFeed:
@@ -20,6 +26,7 @@ class FileFeed:
 
     speed: event seconds for each wall second, > 0, infinity = all at once. floors: by symbol the event time below which bars are final.
     on_bad: takes rows that cannot be used. on_step: is called after each step with the rows handed on.
+    sessions: at the end of the file the bars that its last rows are in become final; None = they stay open, for a file that goes on there.
     """
 
     name = "replay-file"
@@ -36,17 +43,22 @@ class FileFeed:
         on_bad: Callable[[BadRow], Awaitable[None]],
         on_step: Callable[[int], None] = lambda _: None,
         floors: Mapping[str, int] | None = None,
+        sessions: SessionTable | None = None,
     ) -> None:
         self.source = source
         self._file, self._reader, self._on_bad, self._on_step = file, reader, on_bad, on_step
         self._pacer = Pacer(speed, clock)
         self._floors = floors or {}
+        self._sessions = sessions
         self._stored = 0
         self._shift: int | None = None
         self.first_ts = self.last_ts = 0
         self.rows = 0
+        self._allowed_bad = MOST_BAD_ROWS
         self.complete = False
         """The whole file was handed on."""
+        self.why_stopped = ""
+        """What is wrong with the file, when it was left for that."""
 
     @property
     def symbol(self) -> str:
@@ -70,14 +82,15 @@ class FileFeed:
             rows, bad = self._reader.read(chunk, self._shift_of, self._floors)
             if self.rows == 0 and len(rows) == 0 and bad:
                 raise NoTimes(f"no usable row at the beginning; line {bad[0].line}: {bad[0].why}")
-            for each in bad:
-                await self._on_bad(each)
+            await self._report(bad, len(rows))
             if len(rows):
                 async for step in self._paced(rows):
                     yield step
             self._on_step(self.rows)
+            if self.why_stopped:
+                return
         self.complete = True
-        yield Step(None, self.last_ts, urgent=True, replay_shift=self.shift)
+        yield Step(None, self._end(), urgent=True, replay_shift=self.shift)
 
     async def _paced(self, rows: TickRows) -> AsyncGenerator[Step, None]:
         latest: Int64Array = np.maximum(np.maximum.accumulate(rows.ts_event), self.last_ts)
@@ -89,6 +102,21 @@ class FileFeed:
             # Files are seldom in strict order, so the promise stays behind by what the reader allows.
             yield Step(part, max(0, due.now - DISORDER_NS), urgent=due.gap, replay_shift=self.shift, lag_ns=due.lag_ns)
             self._on_step(self.rows)
+
+    async def _report(self, bad: Sequence[BadRow], good: int) -> None:
+        """Hands on the bad rows beside so many good ones, as far as there may be bad ones."""
+        allowed = self._allowed_bad + good // GOOD_FOR_A_BAD_ONE
+        self._allowed_bad = min(MOST_BAD_ROWS, allowed - len(bad))
+        for each in bad[:allowed]:
+            await self._on_bad(each)
+        if allowed < len(bad):
+            first = bad[allowed]
+            self.why_stopped = f"too many bad rows: not reported any more from line {first.line} on ({first.why}), and not read much further"
+
+    def _end(self) -> int:
+        if self._sessions is None or not self.rows:
+            return self.last_ts
+        return end_of_bars(self.symbols, self.last_ts, self.shift, self._sessions)
 
     def _shift_of(self, rows: TickRows) -> int:
         if self._shift is None:

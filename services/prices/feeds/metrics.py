@@ -1,4 +1,4 @@
-"""Metrics of the feeds: name, type, unit and meaning, once. All are labelled with the source, for instance `replay:es`."""
+"""Metrics of the feeds: name, type, unit and meaning, once. All but one are labelled with the source, for instance `replay:es`."""
 
 from prometheus_client import Counter, Gauge
 
@@ -13,3 +13,6 @@ WATERMARK = Gauge("signalbox_feed_watermark_seconds", "Event time of the feed's 
 RESTARTS = Counter("signalbox_feed_restarts_total", "Times that a feed was started again after a failure.", ["source"])
 BAD_ROWS = Counter("signalbox_feed_bad_rows_total", "Rows of a file that could not be used.", ["source"])
 UP = Gauge("signalbox_feed_up", "1 while the feed runs, 0 while it waits to be started again or has ended.", ["source"])
+UNREADABLE_RECORDS = Counter(
+    "signalbox_feed_unreadable_records_total", "Records passed over while looking for where to go on, because they cannot be read, by topic.", ["topic"]
+)

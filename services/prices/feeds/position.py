@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from google.protobuf.message import DecodeError
-from signalbox.events.v1 import bar_batch_pb2
 
+from services.prices.feeds import metrics
 from services.prices.feeds.ports import Stored
+from services.prices.snapshots import snapshot_of, symbol_of
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.columns import BarColumns, TickColumns, decode_bars, decode_ticks
 from services.runtime.errors import BadRecord, Unavailable
 from services.runtime.headers import read_headers
-from services.runtime.kafka import to_record
+from services.runtime.kafka import Record, to_record
 from services.runtime.logging import get_logger
 from services.runtime.topics import BARS, SNAPSHOTS, TICKS
 
@@ -75,14 +75,17 @@ class LogTail:
         return Stored(watermark=watermark, ended=bool(ended))
 
     def symbol_watermarks(self, partition: int) -> dict[str, int]:
-        """The published watermark of each symbol in the partition. The topic is compacted and small, so it is read whole. Raises BadRecord."""
+        """The published watermark of each symbol in the partition. The topic is compacted and small, so it is read whole."""
         low, end = self._bounds(SNAPSHOTS.name, partition)
-        latest: dict[str, bytes] = {}
+        latest: dict[str, int] = {}
         for message in self._read(SNAPSHOTS.name, partition, low, end) if end > low else ():
             record = to_record(message)
-            if record.key:
-                latest[record.key.decode()] = record.value
-        return {symbol: _watermark_of(symbol, value) for symbol, value in latest.items() if value}
+            try:
+                latest[symbol_of(record)] = _watermark_of(record)
+            except BadRecord as error:
+                # It stays in the topic: a feed that failed of it would never start again.
+                _pass_over(record, error)
+        return {symbol: watermark for symbol, watermark in latest.items() if watermark}
 
     def last_bars(self, source: str, partition: int) -> dict[str, tuple[int, int]]:
         """The newest bars of the source in a partition of market.bars.v1: by symbol (ts_open, replay_shift), UTC nanoseconds.
@@ -139,11 +142,9 @@ class LogTail:
             yield message
 
 
-def _watermark_of(symbol: str, snapshot: bytes) -> int:
-    try:
-        return bar_batch_pb2.Snapshot.FromString(snapshot).watermark
-    except DecodeError as error:
-        raise BadRecord(f"{SNAPSHOTS.name}: snapshot of {symbol} cannot be read: {error}") from error
+def _watermark_of(record: Record) -> int:
+    """0 when the symbol was removed. Raises BadRecord."""
+    return snapshot_of(record).watermark if record.value else 0
 
 
 def _stored(columns: TickColumns, watermark: int, ended: bool | None) -> Stored:
@@ -162,8 +163,13 @@ def _decoded(decode: Callable[[bytes], T], message: Message) -> T | None:
         return decode(record.value)
     except BadRecord as error:
         # The stream worker sends it to the dead letters; here it is only not ours to continue from.
-        _log.warning("unreadable record passed over", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error))
+        _pass_over(record, error)
         return None
+
+
+def _pass_over(record: Record, error: BadRecord) -> None:
+    metrics.UNREADABLE_RECORDS.labels(record.topic).inc()
+    _log.warning("unreadable record passed over", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error))
 
 
 def _last_bars(columns: BarColumns) -> dict[str, tuple[int, int]]:

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tz", help="zone of times that carry none")
     parser.add_argument("--source", help="name of the feed and session")
     parser.add_argument("--digits", help="decimal digits of prices and sizes, as in 2,0")
+    parser.add_argument("--keep-open", action="store_true", help="leave the last bars open: another file of the same session follows")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser
 
@@ -92,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             tz=parse_zone(arguments.tz) if arguments.tz else None,
             source=arguments.source,
             digits=parse_digits(arguments.digits) if arguments.digits else None,
+            sessions=settings.home / "tables" / "sessions.npz",
+            keep_open=arguments.keep_open,
         )
         with _progress_bar(arguments) as on_progress:
             configure_tracing("replay")

@@ -25,6 +25,7 @@ from services.prices.feeds.position import LogTail
 from services.prices.feeds.runner import send_ticks
 from services.prices.instruments import Instrument, instrument_of
 from services.prices.sequencer import Sequencer
+from services.prices.sessions import SessionTable
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.dlq import fit_value
 from services.runtime.errors import InvalidArgument
@@ -63,6 +64,10 @@ class ReplayOptions:
     """Name of the feed and session; None = from the file's name."""
     digits: tuple[int, int] | None = None
     """Decimal digits of prices and sizes; None = as the instrument has."""
+    sessions: Path | None = None
+    """The table of sessions; None = only UTC days are known."""
+    keep_open: bool = False
+    """Leave the bars open that the last rows are in: another file of the same session follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ async def replay(options: ReplayOptions, on_progress: ProgressCallback, stopping
     began = clock.monotonic_ns()
     with closing(open_source(options.path, header=not by_position(options.columns))) as file:
         reader = _reader(options, file, summary.notices.append)
+        sessions = None if options.keep_open else _sessions(options.sessions, summary.notices.append)
         stored, floors = await asyncio.to_thread(_what_is_stored, options, summary.source)
         publisher = KafkaPublisher(make_producer(options.bootstrap, delivery_timeout_ms=_DELIVERY_TIMEOUT_MS))
         try:
@@ -147,7 +153,7 @@ async def replay(options: ReplayOptions, on_progress: ProgressCallback, stopping
             def on_step(rows: int) -> None:
                 on_progress(Progress(file.done, file.total, file.unit, rows, summary.bad_rows))
 
-            feed = FileFeed(file, reader, summary.source, options.speed, clock, on_bad=letters.send, on_step=on_step, floors=floors)
+            feed = FileFeed(file, reader, summary.source, options.speed, clock, on_bad=letters.send, on_step=on_step, floors=floors, sessions=sessions)
             sequencer = Sequencer(outbox, clock, options.partitions, feed.source_kind, _instruments(options))
             await send_ticks(feed, stored, outbox, sequencer, stopping)
         except NoTimes as error:
@@ -165,6 +171,8 @@ def _complete(summary: Summary, feed: FileFeed, outbox: Outbox) -> None:
     summary.first_ts, summary.last_ts = feed.first_ts, feed.last_ts
     summary.shift_weeks = feed.shift // WEEK_NS
     summary.complete = feed.complete
+    if feed.why_stopped:
+        summary.notices.append(feed.why_stopped)
 
 
 class _RowLetters:
@@ -217,6 +225,16 @@ def _reader(options: ReplayOptions, file: FileSource, say: Callable[[str], None]
     if options.symbol is not None and "symbol" in options.columns:
         raise InvalidArgument("symbol", options.symbol, "either --symbol or --columns symbol=..., not both")
     return RowReader(columns, options.symbol, _instruments(options), TimeReader(options.tz, say), say)
+
+
+def _sessions(path: Path | None, say: Callable[[str], None]) -> SessionTable:
+    if path is None:
+        return SessionTable.utc_only()
+    try:
+        return SessionTable.load(path)
+    except (OSError, ValueError) as error:
+        say(f"no table of sessions ({error}): the last 1d bars may stay open; build it with `python -m services.prices.sessions --build`")
+        return SessionTable.utc_only()
 
 
 def _what_is_stored(options: ReplayOptions, source: str) -> tuple[Stored, dict[str, int]]:

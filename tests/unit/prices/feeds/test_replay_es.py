@@ -1,12 +1,23 @@
 """The replay of ES trades: history, loops, and going on after an end or a crash."""
 
+from contextlib import aclosing
 from itertools import pairwise
+from math import inf
 
+import numpy as np
 import pytest
 
+from services.prices.bars import BarEngine
+from services.prices.feeds.outbox import Outbox
 from services.prices.feeds.ports import NS, WEEK_NS, Step, Stored
 from services.prices.feeds.replay_es import ReplayEs
-from tests.unit.prices.feeds.feed_kit import LIVE_FROM_NS, VirtualClock, collect, es_trades, sent_rows
+from services.prices.feeds.runner import _take
+from services.prices.sequencer import Sequencer
+from services.prices.sessions import SessionTable
+from services.runtime.testing.kafka import MemoryPublisher
+from tests.oracle import Bar
+from tests.unit.prices.bar_inputs import LATENESS, bars_of_columns
+from tests.unit.prices.feeds.feed_kit import LIVE_FROM_NS, VirtualClock, collect, es_trades, sent_rows, ticks_of
 
 #: Three rows of history, four that are replayed over 90 s, two of them at the same time.
 _OFFSETS = (-7200.0, -60.0, -0.001, 0.0, 30.0, 30.0, 90.0)
@@ -63,3 +74,44 @@ async def test_the_feed_ends_where_the_calendar_of_our_records_ends() -> None:
     steps, _ = await _steps(stored, rows=100)
     assert len(sent_rows(steps)) in {4, 0}
     assert all(ts < 7_258_118_400 * NS for _, ts in sent_rows(steps))
+
+
+#: A session ends in the middle and the next one begins two hours later.
+_WITH_A_GAP = (-30.0, 0.0, 0.4, 20.0, 20.0, 61.0, 7_300.0, 7_300.2, 7_345.0)
+_TABLE = SessionTable({"CMES": 0}, np.array([0, 2]), LIVE_FROM_NS + np.array([-60, 7_200]) * NS, LIVE_FROM_NS + np.array([100, 9_000]) * NS, np.array([1, 2]))
+
+
+async def test_before_a_gap_its_end_is_promised_at_once() -> None:
+    clock = VirtualClock()
+    steps = await collect(ReplayEs(es_trades(_WITH_A_GAP), 60, clock).steps(Stored()), rows=len(_WITH_A_GAP))
+    (before,) = [step for step in steps if step.urgent]
+    assert before.rows is not None
+    assert (int(before.rows.seq[-1]), before.promise) == (6, LIVE_FROM_NS + 7_300 * NS)
+
+
+async def _bars_at(speed: float) -> list[Bar]:
+    """Final bars of the history and two loops, in the order in which they became final."""
+    clock, publisher, engine = VirtualClock(), MemoryPublisher(), BarEngine(_TABLE, LATENESS)
+    feed = ReplayEs(es_trades(_WITH_A_GAP), speed, clock)
+    outbox = Outbox(publisher, clock, feed.source)
+    sequencer = Sequencer(outbox, clock, 4, feed.source_kind)
+    async with aclosing(feed.steps(Stored())) as steps:
+        async for step in steps:
+            await _take(step, sequencer)
+            if step.replay_shift == 2 * WEEK_NS:
+                break
+    await outbox.flush()
+    found: list[Bar] = []
+    for _, batch in ticks_of(publisher):
+        progress = engine.process(batch)
+        assert not progress.late
+        found += bars_of_columns(progress.bars)
+    return found
+
+
+async def test_no_bar_depends_on_the_speed() -> None:
+    expected = sorted(await _bars_at(60))
+    days = [(bar.ts_open - LIVE_FROM_NS, bar.trade_count, bar.replay_shift) for bar in expected if bar.interval == 86_400]
+    assert days == [(-60 * NS, 6, 0), (7_200 * NS, 3, 0), (WEEK_NS - 60 * NS, 5, WEEK_NS), (WEEK_NS + 7_200 * NS, 3, WEEK_NS)]
+    for speed in (1, 5_000, inf):
+        assert sorted(await _bars_at(speed)) == expected

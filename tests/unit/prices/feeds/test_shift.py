@@ -1,11 +1,14 @@
 """Where a replay goes on after a stop, a crash, or a change."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.prices.feeds.ports import NS, WEEK_NS, Stored
-from services.prices.feeds.shift import Start, resume, weeks_after
+from services.prices.feeds.shift import Start, end_of_bars, resume, weeks_after
+from services.prices.sessions import SessionTable
+from services.runtime.timestamps import MAX_TIME_NS
 
 #: Ten rows, ten seconds apart, from 2013-09-01; the last five are replayed.
 _TS = np.arange(10, dtype=np.int64) * 10 * NS + 1_378_000_000 * NS
@@ -76,3 +79,32 @@ def test_the_first_row_is_never_below_what_was_promised(sent: int, weeks: int, a
     start = resume(_TS, _LIVE, stored)
     assert start.shift % WEEK_NS == 0
     assert int(_TS[start.row]) + start.shift >= max(stored.watermark, stored.symbol_watermark)
+
+
+_HOUR = 3_600 * NS
+#: Sessions of New York, 13:30 to 20:00 of two days.
+_OPENS = np.array([381, 405], np.int64) * _HOUR + 30 * 60 * NS
+_SESSIONS = SessionTable({"XNYS": 0}, np.array([0, 2]), _OPENS, _OPENS + 6 * _HOUR + 30 * 60 * NS, np.array([15, 16]))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "last_h", "weeks", "end_h"),
+    [
+        (["BAC.XNYS"], 382.5, 0, 388),
+        (["BAC.XNYS"], 382.5, 3, 388),
+        (["BAC.XNYS"], 388, 0, 389),  # after the session
+        (["BAC.XNYS"], 390, 0, 391),  # between two
+        (["BTC.XKRK"], 382.5, 0, 384),
+        (["BAC.XNYS", "BTC.XKRK"], 382.5, 0, 388),
+        (["BAC.XNYS", "BTC.XKRK"], 390, 0, 408),
+        (["A.UNKNOWN"], 382.5, 0, 383),
+        (["A.UNKNOWN"], 382, 0, 383),
+    ],
+)
+def test_a_file_ends_with_the_longest_bar_that_its_last_row_is_in(symbols: list[str], last_h: float, weeks: int, end_h: int) -> None:
+    shift = weeks * WEEK_NS
+    assert end_of_bars(symbols, round(last_h * _HOUR) + shift, shift, _SESSIONS) == end_h * _HOUR + shift
+
+
+def test_no_end_is_later_than_our_records_can_say() -> None:
+    assert end_of_bars(["BTC.XKRK"], MAX_TIME_NS - 1, 0, _SESSIONS) == MAX_TIME_NS - 1
