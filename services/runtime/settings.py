@@ -1,14 +1,13 @@
 """Settings from the environment: frozen, typed, all mistakes reported at once."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
-from pydantic import AliasChoices, Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings
 
+from services.runtime.environment import variable_of
 from services.runtime.tracing_settings import TracingSettings
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,36 +20,8 @@ _ADDRESSES = r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$"
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-class _Variables(PydanticBaseSettingsSource):
-    """The environment, by `validation_alias` only: the library's own source also takes HOME and HOST for the fields `home` and `host`."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        """The variable's text; None when it is not set or empty."""
-        name = _alias(field)
-        return (os.environ.get(name) or None) if name else None, name or field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """The variables that are set, by name."""
-        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
-        return {key: value for value, key, _ in found if value is not None}
-
-
 class RuntimeSettings(TracingSettings):
     """What every process needs to know. A process adds fields in a subclass, each with its environment variable as `validation_alias`."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first (tests give them by field name), then the environment by the variables' names only."""
-        return init_settings, _Variables(settings_cls)
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", pattern=_ADDRESSES)
     """Addresses of the Kafka cluster, host:port, separated by commas."""
@@ -102,14 +73,7 @@ def _expected(message: str) -> str:
 def env_name(cls: type[BaseSettings], key: str) -> str:
     """The environment variable of a setting. key: the field's name or already the variable."""
     field = cls.model_fields.get(key)
-    return _alias(field) or key if field else key
-
-
-def _alias(field: FieldInfo) -> str | None:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return alias if isinstance(alias, str) else None
+    return variable_of(field) or key if field else key
 
 
 def _exit_with(problems: list[str]) -> NoReturn:

@@ -3,15 +3,14 @@
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.environment import EnvironmentSettings
 
 _ALWAYS = {"always_on": 1.0, "parentbased_always_on": 1.0, "always_off": 0.0, "parentbased_always_off": 0.0}
 
 
-class TracingSettings(BaseSettings):
+class TracingSettings(EnvironmentSettings):
     """What both kinds of settings have. The exporter itself reads more of the standard's variables (headers, certificates, batch sizes)."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+/?$", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     """Collector of traces, `http://HOST:PORT` or `https://`, OTLP over gRPC. Unset: nothing is traced. See [tracing](tracing.md)."""

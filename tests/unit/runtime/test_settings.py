@@ -64,14 +64,6 @@ def test_settings_cannot_be_changed() -> None:
         settings.partitions = 5
 
 
-def test_variables_of_other_programs_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "HOST", "PARTITIONS", "metrics_port", "LOG_LEVEL"):
-        monkeypatch.setenv(name, "7")
-    settings = load_settings(RuntimeSettings)
-    assert settings.home.name == ".signalbox"
-    assert (settings.host, settings.partitions, settings.metrics_port) == ("127.0.0.1", 4, 0)
-
-
 def test_tests_may_give_values_by_field_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNALBOX_PARTITIONS", "9")
     assert RuntimeSettings(partitions=2, host="::1").partitions == 2
