@@ -24,7 +24,7 @@ class _Variables(PydanticBaseSettingsSource):
 class EnvironmentSettings(BaseSettings):
     """What every class of settings comes from: each field has its environment variable as `validation_alias`, or is not read from the environment."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
     def settings_customise_sources(
