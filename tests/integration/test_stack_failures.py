@@ -69,7 +69,7 @@ def test_all_that_is_in_the_way_is_told_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         ports = one.getsockname()[1], two.getsockname()[1]
         taken = {"SIGNALBOX_EDGE_PORT": str(ports[0]), "SIGNALBOX_NEWS_PORT": str(ports[1])}
-        said = run(stack_environment(tmp_path, REDIS_URL=f"redis://127.0.0.1:{free_ports(1)[0]}/0", **taken))
+        said = run(stack_environment(tmp_path, REDIS_URL=f"redis://127.0.0.1:{free_ports(1)[0]}/0") | taken)
     assert "3 things are in the way" in said
     assert all(f"port {port} (" in said for port in ports)
     assert "no Redis or Valkey answers there" in said

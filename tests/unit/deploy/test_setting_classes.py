@@ -70,7 +70,7 @@ def test_every_class_is_checked_before_the_start() -> None:
         for path in (path for path in (REPOSITORY / folder).rglob("*.py") if "Settings(" in path.read_text(encoding="utf-8")):
             if re.search(r"^class \w+Settings\(", path.read_text(encoding="utf-8"), re.MULTILINE):
                 importlib.import_module(".".join(path.relative_to(REPOSITORY).with_suffix("").parts))
-    ours = {each for each in subclasses(BaseSettings) if each.__module__.partition(".")[0] in {"services", "gateway", "deploy"}}
+    ours: set[type[BaseSettings]] = {each for each in subclasses(BaseSettings) if each.__module__.partition(".")[0] in {"services", "gateway", "deploy"}}
     known = {load_class(path) for _title, path in SETTINGS}
     assert {each.__name__ for each in ours - known} == OTHERS
     assert all(issubclass(each, EnvironmentSettings) for each in ours)
