@@ -66,11 +66,11 @@ class GatewaySettings(RuntimeSettings):
     """Rows kept of each series of final bars, indicators and signals; a history asks for at most 1,000."""
     hub_flush_ms: float = Field(5.0, ge=0.0, le=1000.0, validation_alias="SIGNALBOX_HUB_FLUSH_MS")
     """Least time between two frames to a client, milliseconds."""
-    max_connections: int = Field(2_000, ge=1, validation_alias="SIGNALBOX_HUB_MAX_CONNECTIONS")
+    max_connections: int = Field(2_000, ge=1, le=1_000_000, validation_alias="SIGNALBOX_HUB_MAX_CONNECTIONS")
     """Clients of the hub at once."""
-    max_subscriptions: int = Field(5_000, ge=1, validation_alias="SIGNALBOX_HUB_MAX_SUBSCRIPTIONS")
+    max_subscriptions: int = Field(5_000, ge=1, le=10_000_000, validation_alias="SIGNALBOX_HUB_MAX_SUBSCRIPTIONS")
     """Pairs of a symbol and a channel at an interval, per client."""
-    max_queue_bytes: int = Field(8 << 20, ge=1 << 20, validation_alias="SIGNALBOX_HUB_MAX_QUEUE_BYTES")
+    max_queue_bytes: int = Field(8 << 20, ge=1 << 20, le=4 << 30, validation_alias="SIGNALBOX_HUB_MAX_QUEUE_BYTES")
     """What may wait for one client, bytes; over it the client is disconnected."""
     drain_seconds: float = Field(1.0, ge=0.0, le=3.0, validation_alias="SIGNALBOX_HUB_DRAIN_SECONDS")
     """Time between `going_away` and the end of the connections, seconds."""

@@ -30,6 +30,7 @@ from services.runtime.kafka import BrokerCheck, make_producer
 from services.runtime.lifecycle import Lifecycle
 from services.runtime.logging import get_logger
 from services.runtime.pauses import shorten_pauses
+from services.runtime.setting_types import asked_at
 from services.runtime.topics import BARS
 
 _log = get_logger("gateway")
@@ -101,7 +102,7 @@ class _Gateway:
         self.lifecycle.on_stop(session.close)
         cache = redis.asyncio.Redis.from_url(settings.redis_url, socket_timeout=1.0, socket_connect_timeout=1.0)
         self.lifecycle.on_stop(cache.aclose)
-        python = partial(probes.python_process, session, settings.host, clock=self.clock)
+        python = partial(probes.python_process, session, asked_at(settings.host), clock=self.clock)
         asked = {
             "feeds": python(settings.feeds_metrics_port),
             "prices": python(settings.prices_metrics_port),
@@ -131,7 +132,7 @@ class _Gateway:
             "signalbox.reports.v1": settings.reports_port,
             "google.longrunning": settings.reports_port,
         }
-        channels = {package: channel(f"{settings.host}:{port}") for package, port in ports.items()}
+        channels = {package: channel(f"{asked_at(settings.host)}:{port}") for package, port in ports.items()}
         for each in channels.values():
             self.lifecycle.on_stop(each.close)
         others = {service.full_name: channels[service.file.package] for service in services() if service.file.package in channels}

@@ -49,7 +49,12 @@ def up(as_json: AsJson = False) -> None:
     from deploy.local import stack
 
     with failures(as_json):
-        settings = _settings()
+        from deploy.local.configuration import checked
+        from deploy.local.processes import partitions
+        from deploy.local.settings import StackSettings
+
+        # As `make run` checks them, which would only tell its log.
+        settings, _ = checked(StackSettings.from_environment, partitions)
         pid = stack.up(settings, _progress())
         if as_json:
             dump({"pid": pid, "page": settings.page_url})
@@ -189,7 +194,7 @@ def watch(  # noqa: PLR0917 - typer calls it by name
     async def run() -> None:
         request = watching.subscription(symbols, channel or ["bars", "live_bars", "signals"], interval, history)
         shown = 0
-        address = f"ws://127.0.0.1:{_settings().ports['edge']}/v1/stream"
+        address = f"ws://{_settings().edge}/v1/stream"
         async for message in watching.messages(address, request, say=lambda text: print(text, file=sys.stderr, flush=True)):
             text = render(message)
             if text is not None:
@@ -279,7 +284,7 @@ def _kind(found: dict[str, Any]) -> str:
 
 
 def _edge() -> str:
-    return f"127.0.0.1:{_settings().ports['edge']}"
+    return _settings().edge
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

@@ -16,6 +16,7 @@ from deploy.local.jars import CHECKSUMS, cached_folder, read_checksums, verify
 from deploy.local.ports import PortUse, check_free
 from deploy.local.settings import REPOSITORY, StackSettings
 from deploy.local.valkey import server_binary
+from services.runtime.setting_types import without_passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,13 @@ def _kafka(settings: StackSettings) -> str:
 def _valkey(settings: StackSettings) -> str:
     if settings.redis is not None:
         preflight.check_redis(settings)
-        return f"{preflight.without_password(settings.redis)} answers"
+        return f"{without_passwords(settings.redis)} answers"
     return f"embedded, {server_binary()}"
 
 
 def _port(use: PortUse) -> Finding:
     try:
-        check_free([use])
+        check_free(use)
     except StackError as error:
         return _bad(f"port {use.port}", error)
     return Finding(f"port {use.port}", True, f"free for {use.what}")

@@ -26,7 +26,7 @@ _AWAY = frozenset({502, 503, 504})
 
 def edge() -> EdgeRest:
     """The edge that the environment names. Raises SettingError."""
-    return EdgeRest(f"http://127.0.0.1:{StackSettings.from_environment().ports['edge']}")
+    return EdgeRest(f"http://{StackSettings.from_environment().edge}")
 
 
 @contextmanager

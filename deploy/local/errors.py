@@ -4,6 +4,7 @@ StackError
 ├── SetupError            something that is needed could not be fetched or built
 │   └── ChecksumError     a downloaded file is not the one that was tried
 ├── SettingError          environment variables have values that cannot be used
+├── SeveralProblems       more than one of these, found before the start
 ├── PortInUse             a port of the stack is taken by someone else
 ├── AlreadyRunning        another stack runs on the same data folder
 ├── DiskFull              too little room under the data folder
@@ -14,6 +15,8 @@ StackError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StackError(Exception):
@@ -43,6 +46,15 @@ class SettingError(StackError):
         message = problems[0] if len(problems) == 1 else "".join((f"{len(problems)} settings are wrong:", *(f"\n  {problem}" for problem in problems)))
         super().__init__(message, hint)
         self.problems = problems
+
+
+class SeveralProblems(StackError):
+    """More than one thing is in the way of the start."""
+
+    def __init__(self, problems: Sequence[StackError]) -> None:
+        lines = [f"\n  {each.message}" + (f"\n    {each.hint}" if each.hint else "") for each in problems]
+        super().__init__(f"{len(problems)} things are in the way:{''.join(lines)}")
+        self.problems = tuple(problems)
 
 
 class PortInUse(StackError):

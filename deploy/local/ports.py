@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploy.local.errors import PortInUse
@@ -18,14 +17,16 @@ class PortUse:
     port: int
     what: str
     setting: str
+    host: str = LOOPBACK
+    """IPv4 address that it is listened on at."""
 
 
-def is_free(port: int) -> bool:
-    """True when a server could listen on the port now; a connection in TIME_WAIT does not count."""
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """True when a server could listen on the port of that address now; a connection in TIME_WAIT does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
             probe.listen(1)
         except OSError:
             return False
@@ -49,14 +50,13 @@ def owner_of(port: int) -> str | None:
     return None
 
 
-def check_free(uses: Iterable[PortUse]) -> None:
-    """Raise PortInUse for the first port that is taken, with who has it and which setting moves it."""
-    for use in uses:
-        if not is_free(use.port):
-            owner = owner_of(use.port)
-            by = f" by {owner}" if owner else ""
-            raise PortInUse(
-                use.port,
-                f"port {use.port} ({use.what}) is already in use{by}",
-                f"stop that process, or choose another port with {use.setting}=<port>",
-            )
+def check_free(use: PortUse) -> None:
+    """Raise PortInUse when the port is taken, with who has it and which setting moves it."""
+    if not is_free(use.port, use.host):
+        owner = owner_of(use.port)
+        by = f" by {owner}" if owner else ""
+        raise PortInUse(
+            use.port,
+            f"port {use.port} ({use.what}) is already in use{by}",
+            f"stop that process, or choose another port with {use.setting}=<port>",
+        )

@@ -1,4 +1,4 @@
-"""What must hold before anything is started. Each check raises a StackError that says what to do."""
+"""What must hold before anything is started. Each check raises a StackError that says what to do; all are made, so that all is said at once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import shutil
 import tempfile
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deploy.local.broker import cluster_id_at
-from deploy.local.errors import DiskFull, FolderNotWritable, Unreachable
+from deploy.local.errors import DiskFull, FolderNotWritable, SeveralProblems, StackError, Unreachable
 from deploy.local.ports import check_free
 from deploy.local.settings import StackSettings
 from deploy.local.valkey import redis_answers
+from services.runtime.setting_types import without_passwords
 
 #: Free bytes wanted under the data folder. The topics' retention caps what the looped replay can
 #: take; this much lets every capped log, table and jar grow to its limit with room to spare.
@@ -24,12 +25,23 @@ ANSWER_SECONDS = 5.0
 
 
 def check_all(settings: StackSettings) -> None:
-    """All checks, in the order in which a person can act on them."""
-    check_folder(settings.home)
-    check_disk(settings.home)
-    check_free(settings.used_ports())
-    check_kafka(settings)
-    check_redis(settings)
+    """All checks. Raises what one found, or SeveralProblems in the order in which a person can act on them."""
+    problems = _problems(partial(check_folder, settings.home)) or _problems(partial(check_disk, settings.home))
+    problems += _problems(*(partial(check_free, use) for use in settings.used_ports()), partial(check_kafka, settings), partial(check_redis, settings))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise SeveralProblems(problems)
+
+
+def _problems(*checks: Callable[[], None]) -> list[StackError]:
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except StackError as error:
+            problems.append(error)
+    return problems
 
 
 def check_folder(home: Path) -> None:
@@ -70,7 +82,7 @@ def check_redis(settings: StackSettings) -> None:
     """The Redis that was named answers; nothing to check for the embedded one. Raises Unreachable."""
     if settings.redis is not None and not redis_answers(settings.redis, ANSWER_SECONDS):
         raise Unreachable(
-            f"REDIS_URL={without_password(settings.redis)}: no Redis or Valkey answers there",
+            f"REDIS_URL={without_passwords(settings.redis)}: no Redis or Valkey answers there",
             "start that server, correct the address, or unset the variable to use the embedded one",
         )
 
@@ -82,14 +94,6 @@ def check_network(url: str = "https://repo.maven.apache.org/maven2/") -> None:
             pass
     except OSError as error:
         raise Unreachable(f"{url} cannot be reached: {error}", "a network is needed for the first start; behind a proxy set HTTPS_PROXY") from error
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
 
 
 def _gib(count: int) -> str:

@@ -131,7 +131,7 @@ def _python(settings: StackSettings, env: Mapping[str, str], name: str, module: 
     return Process(
         name,
         prepare=lambda: [sys.executable, "-m", module],
-        why_not_ready=lambda: http_problem(f"http://127.0.0.1:{port}/readyz"),
+        why_not_ready=lambda: http_problem(f"http://{settings.asked_host}:{port}/readyz"),
         env=env,
         log_path=settings.logs / f"{name}.log",
         cwd=REPOSITORY,

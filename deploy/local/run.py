@@ -20,7 +20,7 @@ from deploy.local import preflight, setup
 from deploy.local.child import Child
 from deploy.local.configuration import checked
 from deploy.local.ending import Ending, Stopped
-from deploy.local.errors import SettingError, StackError
+from deploy.local.errors import FolderNotWritable, SettingError, StackError
 from deploy.local.lock import StackLock
 from deploy.local.processes import stack_phases
 from deploy.local.progress import Progress
@@ -55,7 +55,12 @@ def run(progress: Progress) -> int:
     """The whole life of one stack. Raises StackError with nothing left running; Stopped when asked to end at start."""
     began = time.monotonic()
     settings, seconds = checked(StackSettings.from_environment, run_seconds)
-    preflight.check_folder(settings.home)
+    try:
+        preflight.check_folder(settings.home)
+    except FolderNotWritable:
+        # The lock would be in it: what else is in the way is told without.
+        preflight.check_all(settings)
+        raise
     ending = Ending()
     with ending.handling_signals(), StackLock(settings.run):
         preflight.check_all(settings)
@@ -88,12 +93,11 @@ def run_seconds() -> float | None:
 
 def say_where(console: Console, settings: StackSettings, took: float, seconds: float | None) -> None:
     """Where to look and how to stop."""
-    edge = settings.ports["edge"]
     until = "Ctrl-C" if seconds is None else f"by itself, {seconds:g} s after the first delivery"
     lines = {
         "page": settings.page_url,
-        "gRPC, REST": f"127.0.0.1:{edge}    (try: grpcurl -plaintext 127.0.0.1:{edge} list)",
-        "WebSocket": f"ws://127.0.0.1:{edge}/v1/stream    (try: .venv/bin/signalbox watch ES.XCME)",
+        "gRPC, REST": f"{settings.edge}    (try: grpcurl -plaintext {settings.edge} list)",
+        "WebSocket": f"ws://{settings.edge}/v1/stream    (try: .venv/bin/signalbox watch ES.XCME)",
         "report": f"{settings.page_url}v1/reports/latest/files/report.html    (try: .venv/bin/signalbox report daily --open)",
         "Kafka": settings.bootstrap,
         "logs": f"{settings.logs}    (make logs)",
@@ -106,7 +110,7 @@ def say_where(console: Console, settings: StackSettings, took: float, seconds: f
 
 def _measure(supervisor: Supervisor, settings: StackSettings, progress: Progress, seconds: float) -> int:
     SUMMARY.unlink(missing_ok=True)
-    url = f"ws://127.0.0.1:{settings.ports['edge']}/v1/stream"
+    url = f"ws://{settings.edge}/v1/stream"
     command = [sys.executable, "-m", "deploy.local.meter", "--url", url, "--seconds", str(seconds), "--out", str(SUMMARY)]
     client = Child.start("meter", command, log_path=settings.logs / "meter.log", env=dict(os.environ), cwd=REPOSITORY)
     try:

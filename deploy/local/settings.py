@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import SettingError
-from deploy.local.ports import PortUse
+from deploy.local.ports import LOOPBACK, PortUse, is_free
+from services.runtime.setting_types import IPV4_EXPECTED, asked_at, is_ipv4
 
 #: The clone this code runs from.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -55,6 +56,12 @@ PORTS: Mapping[str, Port] = {
 
 _KAFKA_PORTS = ("kafka", "kafka_controller")
 _VALKEY_PORTS = ("valkey",)
+#: Whatever SIGNALBOX_HOST says.
+_AT_LOOPBACK = {*_KAFKA_PORTS, *_VALKEY_PORTS, "envoy_admin"}
+
+_ADDRESSED = ("prices", "analysis", "news", "reports", "gateway")
+#: What `child_environment` sets beside the ports and nobody else has to.
+SET_FOR_PROCESSES = frozenset({*(f"SIGNALBOX_{name.upper()}_ADDRESS" for name in _ADDRESSED), "SIGNALBOX_SUPERVISOR_STATE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,9 @@ class StackSettings:
     redis: str | None
     """REDIS_URL; None: the embedded Valkey is started."""
 
+    host: str = LOOPBACK
+    """IPv4 address that our own processes listen on (SIGNALBOX_HOST); embedded servers and Envoy's admin are always at loopback."""
+
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> StackSettings:
         """Read and check the settings of the stack itself. Raises SettingError naming every wrong one."""
@@ -85,7 +95,9 @@ class StackSettings:
             ports=ports,
             kafka=env.get("KAFKA_BOOTSTRAP_SERVERS") or None,
             redis=env.get("REDIS_URL") or None,
+            host=env.get("SIGNALBOX_HOST") or LOOPBACK,
         )
+        problems += settings._wrong_host()
         problems += settings._shared_ports()
         if problems:
             raise SettingError(*problems)
@@ -102,9 +114,19 @@ class StackSettings:
         return self.redis or f"redis://127.0.0.1:{self.ports['valkey']}/0"
 
     @property
+    def asked_host(self) -> str:
+        """Where our own processes are asked."""
+        return asked_at(self.host)
+
+    @property
+    def edge(self) -> str:
+        """host:port of the edge."""
+        return f"{self.asked_host}:{self.ports['edge']}"
+
+    @property
     def page_url(self) -> str:
         """Where a person looks."""
-        return f"http://127.0.0.1:{self.ports['edge']}/"
+        return f"http://{self.edge}/"
 
     @property
     def logs(self) -> Path:
@@ -124,7 +146,8 @@ class StackSettings:
     def used_ports(self) -> list[PortUse]:
         """The ports this stack will listen on; those of servers that are not embedded are left out."""
         skipped = {*(_KAFKA_PORTS if self.kafka else ()), *(_VALKEY_PORTS if self.redis else ())}
-        return [PortUse(self.ports[name], port.what, port.setting) for name, port in PORTS.items() if name in self.ports and name not in skipped]
+        named = {name: port for name, port in PORTS.items() if name in self.ports and name not in skipped}
+        return [PortUse(self.ports[name], port.what, port.setting, LOOPBACK if name in _AT_LOOPBACK else self.host) for name, port in named.items()]
 
     def child_environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of every process: ours, with each setting said explicitly."""
@@ -134,13 +157,19 @@ class StackSettings:
             **(os.environ if env is None else env),
             **{port.setting: str(self.ports[name]) for name, port in PORTS.items()},
             # Where services find each other; in a cluster these are names and not ports.
-            **{f"SIGNALBOX_{name.upper()}_ADDRESS": f"127.0.0.1:{self.ports[name]}" for name in ("prices", "analysis", "news", "reports", "gateway")},
+            **{f"SIGNALBOX_{name.upper()}_ADDRESS": f"{self.asked_host}:{self.ports[name]}" for name in _ADDRESSED},
             "SIGNALBOX_HOME": str(self.home),
             "SIGNALBOX_SUPERVISOR_STATE": str(self.state_path),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "REDIS_URL": self.redis_url,
             "PYTHONUNBUFFERED": "1",
         }
+
+    def _wrong_host(self) -> list[str]:
+        if not is_ipv4(self.host):
+            return [f"SIGNALBOX_HOST: was {self.host!r}; expected: {IPV4_EXPECTED}"]
+        # Port 0 is any free one: only the address can be what is wrong.
+        return [] if is_free(0, self.host) else [f"SIGNALBOX_HOST: was {self.host!r}; expected: an address of this machine"]
 
     def _shared_ports(self) -> list[str]:
         seen: dict[int, str] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import textwrap
 from pathlib import Path
@@ -12,25 +11,19 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from deploy.local.configuration import SETTINGS, load_class
+from deploy.local.configuration import COMMANDS, SETTINGS, load_class
 from deploy.local.settings import PORTS, REPOSITORY
 from services.runtime.settings import env_name
 
 PAGE = REPOSITORY / "docs" / "settings.md"
 
-#: Variables that only the commands read.
-COMMANDS: tuple[tuple[str, str, str], ...] = (
-    ("RUN_SECONDS", "none", "Seconds after which `make run` ends by itself with a summary; without it, it stays until Ctrl-C."),
-    ("SIGNALBOX_JARS_DIR", "`jars` in the data folder", "Where Kafka's jars are kept; several clones can share one folder."),
-    ("SIGNALBOX_DATA", "`../shared/data`", "The data sets of `make test-data`."),
-)
-
 
 def page() -> str:
     """The page's text."""
     lines = ["# Settings", "", "<!-- Made from the settings classes by `make docs`; edit those, not this. -->", ""]
-    lines += ["All settings are environment variables. A wrong value is reported with its name and what was expected, before anything starts.", ""]
-    lines += ["## Ports", "", "All on 127.0.0.1 unless `SIGNALBOX_HOST` says otherwise; the admin port never leaves it.", ""]
+    lines += ["All settings are environment variables. A wrong value is reported with its name and what was expected, before anything starts."]
+    lines += ["So is what is wrong in a file or module that a setting names, and a variable `SIGNALBOX_...` that is no setting.", ""]
+    lines += ["## Ports", "", "All on 127.0.0.1 unless `SIGNALBOX_HOST` says otherwise; Envoy's admin and the embedded servers never leave it.", ""]
     lines += ["| variable | default | what |", "|---|---|---|"]
     lines += [f"| `{port.setting}` | {port.default} | {port.what} |" for port in PORTS.values()]
     lines += ["", "## Commands", "", "| variable | default | what |", "|---|---|---|"]
@@ -40,12 +33,6 @@ def page() -> str:
         rows = _rows(load_class(path), seen)
         lines += ["", f"## {title}", "", "| variable | default | what |", "|---|---|---|", *rows] if rows else []
     return "\n".join(lines) + "\n"
-
-
-def _load(path: str) -> type[BaseSettings]:
-    module, _, name = path.partition(":")
-    loaded: type[BaseSettings] = getattr(importlib.import_module(module), name)
-    return loaded
 
 
 def _rows(cls: type[BaseSettings], seen: set[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.edge.files import Json
 from gateway.edge.settings import EdgeSettings
+from services.runtime.setting_types import asked_at
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TYPE = "type.googleapis.com/"
@@ -55,7 +56,7 @@ def cluster(upstream: Upstream, settings: EdgeSettings, directory: Path) -> Json
 
 def endpoints(upstream: Upstream, settings: EdgeSettings) -> Json:
     """The endpoints of one cluster."""
-    address: Json = {"socket_address": {"address": settings.host, "port_value": upstream.port}}
+    address: Json = {"socket_address": {"address": asked_at(settings.host), "port_value": upstream.port}}
     return {
         "@type": f"{_TYPE}envoy.config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": upstream.name,

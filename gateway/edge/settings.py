@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from services.runtime.setting_types import Ipv4Address
 from services.runtime.tracing_settings import TracingSettings
 
 
@@ -13,8 +14,8 @@ def _port(default: int, variable: str) -> int:
 class EdgeSettings(TracingSettings):
     """Every address in Envoy's configuration. Upstreams are on `host`, where the stack runs them."""
 
-    host: str = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST")
-    """IPv4 address the edge listens on and the upstreams are reached at."""
+    host: Ipv4Address = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST")
+    """IPv4 address the edge listens on; the upstreams are reached there too, at 127.0.0.1 if it is 0.0.0.0."""
     edge_port: int = _port(8080, "SIGNALBOX_EDGE_PORT")
     """The one port for clients."""
     envoy_admin_port: int = _port(9901, "SIGNALBOX_ENVOY_ADMIN_PORT")
@@ -35,7 +36,7 @@ class EdgeSettings(TracingSettings):
     """Static files of the page."""
     gateway_ws_port: int = _port(50061, "SIGNALBOX_GATEWAY_WS_PORT")
     """WebSocket."""
-    max_connections: int = Field(default=20_000, ge=1, validation_alias="SIGNALBOX_EDGE_MAX_CONNECTIONS")
+    max_connections: int = Field(default=20_000, ge=1, le=10_000_000, validation_alias="SIGNALBOX_EDGE_MAX_CONNECTIONS")
     """Clients connected at once, before Envoy refuses more."""
-    max_heap_bytes: int = Field(default=768 << 20, ge=64 << 20, validation_alias="SIGNALBOX_EDGE_MAX_HEAP_BYTES")
+    max_heap_bytes: int = Field(default=768 << 20, ge=64 << 20, le=1 << 40, validation_alias="SIGNALBOX_EDGE_MAX_HEAP_BYTES")
     """Heap at which Envoy sheds load, bytes."""

@@ -105,7 +105,7 @@ def load_aliases(path: Path) -> AliasTable:
         content = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader))
     except OSError as error:
         raise WrongAliases(path, f"cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise WrongAliases(path, f"is not YAML: {error}") from error
     except ValidationError as error:
         raise WrongAliases(path, "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())) from error

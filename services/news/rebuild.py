@@ -11,6 +11,7 @@ from signalbox.news.v1 import news_service_pb2 as pb
 from signalbox.news.v1.news_service_pb2_grpc import NewsServiceStub
 
 from services.runtime.grpc_client import channel
+from services.runtime.setting_types import Address
 from services.runtime.settings import RuntimeSettings, load_settings
 
 #: As long as the most articles that are kept may take.
@@ -20,7 +21,7 @@ _DEADLINE_S = 120.0
 class RebuildSettings(RuntimeSettings):
     """What `python -m services.news.rebuild` reads from the environment."""
 
-    news_address: str = Field(default="127.0.0.1:50053", validation_alias="SIGNALBOX_NEWS_ADDRESS", pattern=r"^[^\s:,]+:\d+$")
+    news_address: Address = Field(default="127.0.0.1:50053", validation_alias="SIGNALBOX_NEWS_ADDRESS")
     """Address of the news service, host:port."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -12,10 +11,8 @@ from typing import cast
 from google.protobuf.message import Message
 from signalbox.news.v1 import news_service_pb2 as pb
 
-from services.news.aliases import WrongAliases
 from services.news.crawl import Crawl
 from services.news.enrichment import ArticleEnricher
-from services.news.errors import WrongFeeds
 from services.news.feeds.config import load_feeds
 from services.news.feeds.feed import Feed
 from services.news.fetch.fetcher import Fetcher, open_session
@@ -32,7 +29,7 @@ from services.runtime.kafka import BrokerCheck, KafkaPublisher, make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.memory import register_memory_metrics
-from services.runtime.settings import EXIT_WRONG_SETTINGS, load_settings
+from services.runtime.settings import load_settings
 from services.runtime.topics import ARTICLES, NEWS_FEEDS
 
 #: The job is tried again when Kafka takes no records for this long; it has 300 s.
@@ -40,16 +37,9 @@ _DELIVERY_TIMEOUT_MS = 30_000
 
 
 def main() -> None:
-    """Reads settings and the file of feeds, then crawls when asked until told to stop. Exits 2 when the file is wrong."""
+    """Reads the settings and the files that they name, then crawls when asked until told to stop."""
     settings = load_settings(NewsWorkerSettings)
-    try:
-        feeds, linker = load_feeds(settings.feeds_file), Linker.from_file(settings.aliases_file)
-    except WrongFeeds as error:
-        sys.stderr.write(f"the file of feeds is wrong: {error}\n")
-        raise SystemExit(EXIT_WRONG_SETTINGS) from error
-    except WrongAliases as error:
-        sys.stderr.write(f"the table of aliases is wrong: {error}\n")
-        raise SystemExit(EXIT_WRONG_SETTINGS) from error
+    feeds, linker = load_feeds(settings.feeds_file), Linker.from_file(settings.aliases_file)
 
     async def work(lifecycle: Lifecycle) -> None:
         await serve(settings, feeds, linker, lifecycle)

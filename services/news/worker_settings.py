@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from services.news.feeds.feed import DEFAULT_FEEDS_FILE
 from services.news.fetch.limits import FetchLimits
 from services.news.links import ALIASES
+from services.news.named_files import AliasesFile, FeedsFile
 from services.runtime.job_queue.settings import JobWorkerSettings
+from services.runtime.setting_types import matching
 
 
 class NewsWorkerSettings(JobWorkerSettings):
@@ -17,11 +19,11 @@ class NewsWorkerSettings(JobWorkerSettings):
 
     metrics_port: int = Field(9474, validation_alias="SIGNALBOX_NEWS_WORKER_METRICS_PORT", ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz."""
-    feeds_file: Path = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
+    feeds_file: FeedsFile = Field(DEFAULT_FEEDS_FILE, validation_alias="SIGNALBOX_NEWS_FEEDS")
     """The file of feeds."""
-    aliases_file: Path = Field(ALIASES, validation_alias="SIGNALBOX_NEWS_ALIASES")
+    aliases_file: AliasesFile = Field(ALIASES, validation_alias="SIGNALBOX_NEWS_ALIASES")
     """The table of what companies are called, by which articles are linked to symbols."""
-    contact: str = Field("", validation_alias="SIGNALBOX_NEWS_CONTACT", max_length=200, pattern=r"^[\x20-\x7e]*$")
+    contact: Annotated[str, matching(r"[\x20-\x7e]{0,200}", "at most 200 characters of ASCII")] = Field("", validation_alias="SIGNALBOX_NEWS_CONTACT")
     """Address in the User-Agent, for those whose servers are asked: `ops@example.com`. The SEC refuses who names none."""
     connect_timeout_s: float = Field(10.0, validation_alias="SIGNALBOX_NEWS_CONNECT_TIMEOUT_S", gt=0, le=60)
     """Seconds to connect to a feed's server."""
@@ -33,14 +35,6 @@ class NewsWorkerSettings(JobWorkerSettings):
     """Bytes of a feed's answer, unpacked; a larger one is refused."""
     host_pause_s: float = Field(1.0, validation_alias="SIGNALBOX_NEWS_HOST_PAUSE_S", ge=0, le=60)
     """Seconds between two requests to one host; robots.txt may ask for more."""
-
-    @field_validator("feeds_file")
-    @classmethod
-    def _there(cls, value: Path) -> Path:
-        # What is in it is told by the worker: reading it takes the adapters, which those who only check settings do not load.
-        if not value.is_file():
-            raise ValueError("a file that exists")
-        return value
 
     @property
     def limits(self) -> FetchLimits:

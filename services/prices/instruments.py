@@ -4,7 +4,6 @@ Digits are fixed for a symbol, because sums in bars are sums of integers. They a
 symbols, the rule of the market (MIC), the default.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from services.prices.instrument_settings import InstrumentSettings
 from services.prices.sessions import UTC_DAY_MICS
 from services.runtime.errors import InvalidArgument, SignalboxError
 
@@ -21,9 +21,6 @@ _MAX_LENGTH = 32
 
 #: The largest number of digits an events.v1.Instrument may have.
 MAX_DIGITS = 9
-
-#: Environment variable with the path of a TOML file of overrides.
-OVERRIDES_ENV = "SIGNALBOX_INSTRUMENTS"
 
 SYMBOL_EXPECTED = "ticker dot MIC as in AAPL.XNAS: at most 32 characters of A-Z, 0-9, '-', '_', '=', '^' around one dot"
 
@@ -36,13 +33,13 @@ class MalformedSymbol(InvalidArgument):
 
 
 class BadOverrides(SignalboxError):
-    """The file of overrides cannot be used."""
+    """The file of overrides cannot be used. problems: one line for each mistake."""
 
     reason = "BAD_OVERRIDES"
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path}: {what}")
-        self.path = path
+    def __init__(self, path: Path, *problems: str) -> None:
+        super().__init__(f"{path}: {'; '.join(problems)}")
+        self.path, self.problems = path, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,46 +109,60 @@ def mic_of(symbol: str) -> str:
     return match["mic"]
 
 
+def _is_symbol(text: str) -> bool:
+    return len(text) <= _MAX_LENGTH and _SYMBOL.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=65536)
 def instrument_of(symbol: str) -> Instrument:
-    """The instrument of a symbol, with the overrides that SIGNALBOX_INSTRUMENTS names.
+    """The instrument of a symbol, with the overrides that SIGNALBOX_INSTRUMENTS names; processes have checked their file when they started.
 
-    Raises MalformedSymbol; BadOverrides and OSError on the first call when the file cannot be used.
+    Raises MalformedSymbol.
     """
     return _book().instrument_of(symbol)
 
 
 @lru_cache(maxsize=1)
 def _book() -> InstrumentBook:
-    path = os.environ.get(OVERRIDES_ENV)
-    return load_overrides(Path(path)) if path else InstrumentBook()
+    path = InstrumentSettings().instruments
+    return load_overrides(path) if path else InstrumentBook()
 
 
 def load_overrides(path: Path) -> InstrumentBook:
-    """Read overrides: tables `symbols` and `mics`, each entry `NAME = {price_digits = 2, size_digits = 0}`. Raises BadOverrides, OSError."""
+    """Read overrides: tables `symbols` and `mics`, each entry `NAME = {price_digits = 2, size_digits = 0}`. Raises BadOverrides naming every mistake."""
     try:
-        document = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadOverrides(path, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise BadOverrides(path, f"is not TOML: {error}") from error
     unknown = sorted(set(document) - {"symbols", "mics"})
-    if unknown:
-        raise BadOverrides(path, f"expected tables `symbols` and `mics`, found {', '.join(unknown)}")
-    book = InstrumentBook(_digits_table(path, document.get("symbols", {})), _digits_table(path, document.get("mics", {})))
-    for symbol in book.symbols:
-        mic_of(symbol)
+    problems = [f"expected tables `symbols` and `mics`, found {', '.join(unknown)}"] if unknown else []
+    book = InstrumentBook(*(_digits_table(name, document.get(name, {}), problems) for name in ("symbols", "mics")))
+    problems += [f"{symbol}: expected {SYMBOL_EXPECTED}" for symbol in book.symbols if not _is_symbol(symbol)]
+    if problems:
+        raise BadOverrides(path, *problems)
     return book
 
 
-def _digits_table(path: Path, table: Mapping[str, Mapping[str, object]]) -> dict[str, Digits]:
-    return {name: _digits(path, name, entry) for name, entry in table.items()}
+def _digits_table(name: str, table: object, problems: list[str]) -> dict[str, Digits]:
+    if not isinstance(table, dict):
+        problems.append(f"{name}: expected a table, was {table!r}")
+        return {}
+    return {key: _digits(key, entry, problems) for key, entry in table.items()}
 
 
-def _digits(path: Path, name: str, entry: Mapping[str, object]) -> Digits:
-    return Digits(_number(path, name, entry, "price_digits"), _number(path, name, entry, "size_digits"))
+def _digits(name: str, entry: object, problems: list[str]) -> Digits:
+    if not isinstance(entry, dict):
+        problems.append(f"{name}: expected {{price_digits = 2, size_digits = 0}}, was {entry!r}")
+        return _DEFAULT
+    unknown = sorted(set(entry) - {"price_digits", "size_digits"})
+    problems += [f"{name}: expected price_digits and size_digits, found {key}" for key in unknown]
+    return Digits(*(_number(name, key, entry.get(key), problems) for key in ("price_digits", "size_digits")))
 
 
-def _number(path: Path, name: str, entry: Mapping[str, object], key: str) -> int:
-    value = entry.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_DIGITS:
-        raise BadOverrides(path, f"{name}: expected {key} 0 to {MAX_DIGITS}, was {value!r}")
-    return value
+def _number(name: str, key: str, value: object, problems: list[str]) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_DIGITS:
+        return value
+    problems.append(f"{name}: expected {key} 0 to {MAX_DIGITS}, was {value!r}")
+    return 0

@@ -4,10 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.prices.instrument_settings import InstrumentSettings
 from services.runtime.settings import RuntimeSettings
 
 
-class PricesSettings(RuntimeSettings):
+class PricesSettings(InstrumentSettings, RuntimeSettings):
     """What `python -m services.prices` reads from the environment."""
 
     port: int = Field(default=50051, validation_alias="SIGNALBOX_PRICES_PORT", ge=0, le=65535)

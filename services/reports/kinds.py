@@ -25,8 +25,8 @@ def known_kinds(modules: Iterable[str]) -> Mapping[str, JobKind]:
 def _kinds_of(module: str) -> list[JobKind]:
     try:
         kinds = getattr(importlib.import_module(module), "JOB_KINDS", None)
-    except ImportError as error:
-        raise WrongKinds(module, f"cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # the module is not ours, and may raise anything
+        raise WrongKinds(module, f"cannot be imported: {type(error).__name__}: {error}") from error
     if isinstance(kinds, Mapping):
         kinds = list(kinds.values())
     if not isinstance(kinds, list | tuple) or not all(isinstance(kind, JobKind) for kind in kinds):

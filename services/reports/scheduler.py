@@ -3,11 +3,10 @@
 import asyncio
 import os
 import socket
-import sys
 
 from services.reports.kinds import known_kinds
 from services.reports.schedule.leadership import Leadership
-from services.reports.schedule.plans import WrongSchedule, load_plans
+from services.reports.schedule.plans import load_plans
 from services.reports.schedule.service import AlertTopic, SchedulerLoop
 from services.reports.schedule.settings import SchedulerSettings
 from services.runtime.clock import SystemClock
@@ -15,7 +14,7 @@ from services.runtime.job_queue import open_job_queue
 from services.runtime.kafka import make_producer
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.memory import register_memory_metrics
-from services.runtime.settings import EXIT_WRONG_SETTINGS, load_settings
+from services.runtime.settings import load_settings
 
 
 async def main(lifecycle: Lifecycle, settings: SchedulerSettings) -> None:
@@ -43,16 +42,6 @@ def scheduler_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _check(settings: SchedulerSettings) -> None:
-    """A mistake in the schedule is told before anything starts."""
-    try:
-        load_plans(settings.schedule, known_kinds(settings.kinds_modules()))
-    except WrongSchedule as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_WRONG_SETTINGS)
-
-
 if __name__ == "__main__":
     loaded = load_settings(SchedulerSettings)
-    _check(loaded)
     run("scheduler", loaded, lambda lifecycle: main(lifecycle, loaded))

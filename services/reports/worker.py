@@ -5,12 +5,13 @@ Its parts are put together here and not in `wiring`, so that neither process imp
 
 from services.reports.cache_clean import cache_clean_handler
 from services.reports.daily.handler import daily_report_handler
+from services.reports.daily.settings import DailyReportSettings
 from services.reports.settings import ReportsWorkerSettings
 from services.runtime.job_queue import run_job_worker
 from services.runtime.jobs import JobHandler
 from services.runtime.lifecycle import Lifecycle, run
 from services.runtime.memory import register_memory_metrics
-from services.runtime.settings import load_settings
+from services.runtime.settings import check_settings, load_settings
 
 
 def handlers(settings: ReportsWorkerSettings) -> list[JobHandler]:
@@ -29,6 +30,8 @@ async def work(lifecycle: Lifecycle, settings: ReportsWorkerSettings) -> None:
 
 def main() -> None:
     """Reads the settings and runs the worker."""
+    # Those of the report are read again by the process that makes it.
+    check_settings(ReportsWorkerSettings, DailyReportSettings)
     settings = load_settings(ReportsWorkerSettings)
     run("reports-worker", settings, lambda lifecycle: work(lifecycle, settings))
 

@@ -1,14 +1,14 @@
 """Settings from the environment: frozen, typed, all mistakes reported at once."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
-from pydantic import AliasChoices, Field, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings
 
+from services.runtime.environment import variable_of
+from services.runtime.setting_types import Addresses, Ipv4Address, RedisUrl, without_passwords
 from services.runtime.tracing_settings import TracingSettings
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -16,52 +16,24 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 #: Exit code for wrong settings, as for wrong command lines: nothing was started, starting again will not help.
 EXIT_WRONG_SETTINGS = 2
 
-_ADDRESSES = r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$"
-
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
-
-
-class _Variables(PydanticBaseSettingsSource):
-    """The environment, by `validation_alias` only: the library's own source also takes HOME and HOST for the fields `home` and `host`."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        """The variable's text; None when it is not set or empty."""
-        name = _alias(field)
-        return (os.environ.get(name) or None) if name else None, name or field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """The variables that are set, by name."""
-        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
-        return {key: value for value, key, _ in found if value is not None}
 
 
 class RuntimeSettings(TracingSettings):
     """What every process needs to know. A process adds fields in a subclass, each with its environment variable as `validation_alias`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first (tests give them by field name), then the environment by the variables' names only."""
-        return init_settings, _Variables(settings_cls)
-
-    kafka_bootstrap_servers: str = Field(default="127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS", pattern=_ADDRESSES)
+    kafka_bootstrap_servers: Addresses = Field(default="127.0.0.1:19092", validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     """Addresses of the Kafka cluster, host:port, separated by commas."""
-    redis_url: str = Field(default="redis://127.0.0.1:16379/0", validation_alias="REDIS_URL", pattern=r"^(rediss?|unix)://")
+    redis_url: RedisUrl = Field(default="redis://127.0.0.1:16379/0", validation_alias="REDIS_URL")
     """Address of Valkey or Redis."""
     home: Path = Field(default=_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
     """The data folder."""
     partitions: int = Field(default=2, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
     """Number of partitions of the market topics."""
-    host: str = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST", min_length=1)
-    """Address to listen on."""
+    host: Ipv4Address = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST")
+    """IPv4 address to listen on; 0.0.0.0: all of the machine."""
+    engine: Literal["compiled", "plain"] = Field(default="compiled", validation_alias="SIGNALBOX_ENGINE")
+    """Compiled kernels, or the same functions as plain Python: much slower, to compare with."""
     log_format: Literal["json", "text"] = Field(default="json", validation_alias="SIGNALBOX_LOG_FORMAT")
     """One JSON object a line, or readable text."""
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", validation_alias="SIGNALBOX_LOG_LEVEL")
@@ -78,6 +50,18 @@ def load_settings(cls: type[SettingsT]) -> SettingsT:
         _exit_with(settings_problems(cls, error))
 
 
+def check_settings(*classes: type[BaseSettings]) -> None:
+    """Reads settings that are made later. On mistakes prints those of all classes to stderr, each once, and exits with code 2."""
+    problems: list[str] = []
+    for cls in classes:
+        try:
+            cls()
+        except ValidationError as error:
+            problems += settings_problems(cls, error)
+    if problems:
+        _exit_with(list(dict.fromkeys(problems)))
+
+
 def settings_problems(cls: type[BaseSettings], error: ValidationError) -> list[str]:
     """One line for each wrong setting: its environment variable, the value, what was expected."""
     return [_problem(cls, item["loc"], item["input"], item["msg"], item["type"]) for item in error.errors()]
@@ -87,13 +71,17 @@ def _problem(cls: type[BaseSettings], loc: tuple[int | str, ...], value: object,
     name = env_name(cls, str(loc[0])) if loc else cls.__name__
     if kind == "missing":
         return f"{name}: is not set and has no default"
-    return f"{name}: was {str(value)!r}; expected: {_expected(message)}"
+    return f"{name}: was {_shown(cls, loc, value)!r}; expected: {_expected(message)}"
+
+
+def _shown(cls: type[BaseSettings], loc: tuple[int | str, ...], value: object) -> str:
+    """What may be printed: nothing of a field that is kept out of `repr`, no passwords of addresses."""
+    hidden = {env_name(cls, name) for name, field in cls.model_fields.items() if not field.repr}
+    return "***" if loc and env_name(cls, str(loc[0])) in hidden else without_passwords(str(value))
 
 
 def _expected(message: str) -> str:
-    if message.startswith("String should match pattern"):
-        return "host:port[,host:port...]" if _ADDRESSES in message else message.removeprefix("String should ")
-    for prefix in ("Input should be ", "Value error, "):
+    for prefix in ("Input should be ", "String should ", "Value error, "):
         if message.startswith(prefix):
             return message[len(prefix) :]
     return message
@@ -102,14 +90,7 @@ def _expected(message: str) -> str:
 def env_name(cls: type[BaseSettings], key: str) -> str:
     """The environment variable of a setting. key: the field's name or already the variable."""
     field = cls.model_fields.get(key)
-    return _alias(field) or key if field else key
-
-
-def _alias(field: FieldInfo) -> str | None:
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return alias if isinstance(alias, str) else None
+    return variable_of(field) or key if field else key
 
 
 def _exit_with(problems: list[str]) -> NoReturn:

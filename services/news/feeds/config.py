@@ -118,7 +118,7 @@ def load_feeds(path: Path = DEFAULT_FEEDS_FILE) -> tuple[Feed, ...]:
     """The feeds of a file, in its order, feeds by symbol spread out. Raises WrongFeeds naming every mistake: field, value, expected."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise WrongFeeds(path, [f"expected a readable YAML file: {error}"]) from error
     try:
         parsed = _FeedsFile.model_validate(content)

@@ -10,10 +10,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.prices.feeds.file_columns import parse_columns
 from services.prices.feeds.replay_file import ProgressCallback, ReplayOptions, replay_file
+from services.prices.instrument_settings import InstrumentSettings
 from services.prices.instruments import MAX_DIGITS
 from services.runtime.errors import InvalidArgument, SignalboxError
 from services.runtime.settings import RuntimeSettings, load_settings
 from services.runtime.telemetry import configure_tracing, end_tracing
+
+
+class ReplaySettings(InstrumentSettings, RuntimeSettings):
+    """What `signalbox replay` reads from the environment."""
+
 
 #: A year in five minutes; above it, all at once is meant.
 _FASTEST = 100_000.0
@@ -81,7 +87,7 @@ def _progress_bar(arguments: argparse.Namespace) -> Iterator[ProgressCallback | 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns 0 when the whole file was sent, 1 when not, 2 when the arguments are wrong."""
     arguments = _parser().parse_args(argv)
-    settings = load_settings(RuntimeSettings)
+    settings = load_settings(ReplaySettings)
     try:
         options = ReplayOptions(
             path=arguments.file,

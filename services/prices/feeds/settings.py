@@ -6,13 +6,14 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from services.prices.instrument_settings import InstrumentSettings
 from services.runtime.settings import RuntimeSettings
 
 #: Feeds that exist, in the order they are started.
 KNOWN_FEEDS = ("replay-es", "replay-stocks", "synthetic")
 
 
-class FeedsSettings(RuntimeSettings):
+class FeedsSettings(InstrumentSettings, RuntimeSettings):
     """Settings of `python -m services.prices.feeds`."""
 
     metrics_port: int = Field(9469, validation_alias="SIGNALBOX_FEEDS_METRICS_PORT", ge=0, le=65535)

@@ -20,6 +20,13 @@ def addresses(setting: str) -> list[str]:
     return [item for item in _BETWEEN.split(setting.strip().strip(",")) if item]
 
 
+def is_known(address: str) -> bool:
+    """Whether Apprise has a service for such an address, and it can be one of its."""
+    import apprise
+
+    return isinstance(apprise.Apprise.instantiate(address, suppress_exceptions=True), apprise.NotifyBase)
+
+
 def deliver(setting: str, model: DailyReportModel, page: Path | None) -> list[str]:
     """Sends to each address. page: the HTML file, when there is one. Returns a line for each delivery that failed; raises nothing of a service's."""
     failed = []

@@ -31,6 +31,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.grpc_client import channel
 from services.runtime.job_kinds import REPORT_DAILY
 from services.runtime.jobs import JobContext, JobHandler
+from services.runtime.setting_types import asked_at
 from services.runtime.settings import load_settings
 from services.runtime.timestamps import timestamp
 
@@ -39,8 +40,7 @@ _COLLECTED, _COMPUTED = 0.45, 0.5
 
 
 def daily_report_handler() -> JobHandler:
-    """For the worker. The function reads its settings from the environment, in the process in which it runs; here they are only checked, at the start."""
-    load_settings(DailyReportSettings)
+    """For the worker. The function reads its settings from the environment, in the process in which it runs."""
     return JobHandler(REPORT_DAILY, run_daily_report, retry_on=(Unavailable,))
 
 
@@ -97,7 +97,7 @@ async def _sources(settings: DailyReportSettings, stack: AsyncExitStack) -> Sour
         analyses=AnalysesOverGrpc(await to(settings.analysis_address), timeout_s),
         newsroom=NewsOverGrpc(await to(settings.news_address), timeout_s),
         alerts=AlertsTopic(settings.kafka_bootstrap_servers, timeout_s),
-        installation=RunningInstallation(await to(settings.gateway_address), settings.host, settings.metrics_ports(), timeout_s),
+        installation=RunningInstallation(await to(settings.gateway_address), asked_at(settings.host), settings.metrics_ports(), timeout_s),
     )
 
 

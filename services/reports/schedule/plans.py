@@ -89,10 +89,11 @@ def load_plans(path: Path | None, kinds: Mapping[str, JobKind]) -> tuple[Plan, .
     """The plans of a file; None takes the one that comes with the product. Raises WrongSchedule."""
     source = str(path) if path else "schedule.yaml"
     try:
-        text = path.read_text() if path else resources.files("services.reports.schedule").joinpath("schedule.yaml").read_text()
-        return parse_plans(yaml.safe_load(text), kinds, source)
-    except (OSError, yaml.YAMLError) as error:
-        raise WrongSchedule(source, [str(error)]) from error
+        file = path or resources.files("services.reports.schedule").joinpath("schedule.yaml")
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WrongSchedule(source, [f"expected a readable YAML file: {error}"]) from error
+    return parse_plans(document, kinds, source)
 
 
 def parse_plans(document: object, kinds: Mapping[str, JobKind], source: str = "schedule") -> tuple[Plan, ...]:
@@ -125,7 +126,7 @@ class _Reader:
     def plan(self) -> Plan | None:
         if self.problems:
             return None
-        for name in sorted(self._entry.keys() - self.FIELDS):
+        for name in sorted(self._entry.keys() - self.FIELDS, key=str):
             self._wrong(str(name), f"one of the fields {', '.join(sorted(self.FIELDS))}")
         name = self._matching("name", _NAME, "lower-case letters, digits and dashes, beginning with a letter, at most 63 characters")
         kind, times = self._kind(), self._times()
@@ -145,7 +146,8 @@ class _Reader:
         plan = Plan(name, kind, str(self._entry["when"]), times, **rest)
         try:
             plan.message(0)
-        except json_format.ParseError as error:
+        except (json_format.ParseError, TypeError) as error:
+            # TypeError: YAML has values that JSON has not, such as dates.
             self._wrong("request", f"a {kind.request.DESCRIPTOR.full_name} ({error})")
         return plan
 

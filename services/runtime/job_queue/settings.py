@@ -1,8 +1,6 @@
 """Settings of a worker of jobs."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from services.runtime.settings import RuntimeSettings
 
@@ -30,8 +28,11 @@ class JobWorkerSettings(RuntimeSettings):
     memory_interval_s: float = Field(0.1, validation_alias="SIGNALBOX_JOB_MEMORY_INTERVAL_S", ge=0.01, le=10)
     """Seconds between two looks at the memory of a heavy job's process."""
 
-    @model_validator(mode="after")
-    def _lives_between_heartbeats(self) -> Self:
-        if self.lost_after_s < _HEARTBEATS * self.heartbeat_s:
-            raise ValueError(f"SIGNALBOX_JOB_LOST_AFTER_S of at least {_HEARTBEATS} times SIGNALBOX_JOB_HEARTBEAT_S ({self.heartbeat_s:g})")
-        return self
+    @field_validator("lost_after_s")
+    @classmethod
+    def _lives_between_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        # Not there when it is wrong itself.
+        heartbeat_s = info.data.get("heartbeat_s", 0.0)
+        if value < _HEARTBEATS * heartbeat_s:
+            raise ValueError(f"at least {_HEARTBEATS} times SIGNALBOX_JOB_HEARTBEAT_S, which is {heartbeat_s:g}")
+        return value

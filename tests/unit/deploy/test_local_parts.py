@@ -83,11 +83,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     preflight.check_folder(tmp_path / "new" / "home")
 
 
-def test_passwords_are_not_shown() -> None:
-    assert preflight.without_password("redis://me:secret@host:6379/0") == "redis://me:***@host:6379/0"
-    assert preflight.without_password("redis://host:6379/0") == "redis://host:6379/0"
-
-
 def test_run_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUN_SECONDS", raising=False)
     assert run_seconds() is None

@@ -1,10 +1,15 @@
 """Symbols and digits."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from services.prices.feeds.settings import FeedsSettings
 from services.prices.instruments import BadOverrides, Digits, Instrument, InstrumentBook, MalformedSymbol, instrument_of, load_overrides
+from services.prices.jobs.settings import PricesJobsSettings
+from services.prices.settings import PricesSettings
+from services.runtime.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -52,17 +57,32 @@ def test_overrides_win_over_the_tables(tmp_path: Path) -> None:
         ("[mics]\nXNAS = {price_digits = 10, size_digits = 0}", "expected price_digits 0 to 9, was 10"),
         ("[mics]\nXNAS = {price_digits = 1}", "expected size_digits 0 to 9, was None"),
         ("[mics]\nXNAS = {price_digits = true, size_digits = 1}", "was True"),
+        ('[symbols]\n"ES.XCME" = 3', "ES.XCME: expected {price_digits = 2, size_digits = 0}, was 3"),
+        ("symbols = 3", "symbols: expected a table, was 3"),
+        ("[mics]\nXNAS = {price_digits = 1, size_digits = 1, lot = 5}", "XNAS: expected price_digits and size_digits, found lot"),
+        ("[symbols]\nESXCME = {price_digits = 4, size_digits = 1}\n", "ESXCME: expected ticker dot MIC"),
     ],
 )
 def test_bad_overrides_are_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "instruments.toml"
     path.write_text(text)
-    with pytest.raises(BadOverrides, match=message):
+    with pytest.raises(BadOverrides, match=re.escape(message)):
         load_overrides(path)
 
 
-def test_overrides_of_a_malformed_symbol_are_refused(tmp_path: Path) -> None:
+def test_every_mistake_of_the_overrides_is_named(tmp_path: Path) -> None:
     path = tmp_path / "instruments.toml"
-    path.write_text("[symbols]\nESXCME = {price_digits = 4, size_digits = 1}\n")
-    with pytest.raises(MalformedSymbol):
+    path.write_text("[symbols]\nESXCME = {price_digits = 10, size_digits = 1}\n[mics]\nXNAS = 3\n")
+    with pytest.raises(BadOverrides) as caught:
         load_overrides(path)
+    assert len(caught.value.problems) == 3
+
+
+def test_a_file_of_overrides_is_checked_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "instruments.toml"
+    path.write_bytes(b"\xff")
+    monkeypatch.setenv("SIGNALBOX_INSTRUMENTS", str(path))
+    for cls in (PricesSettings, FeedsSettings, PricesJobsSettings):
+        with pytest.raises(SystemExit):
+            load_settings(cls)
+        assert f"SIGNALBOX_INSTRUMENTS: was '{path}'; expected: a file of instruments without mistakes: is not TOML" in capsys.readouterr().err

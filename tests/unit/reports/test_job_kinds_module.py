@@ -49,6 +49,10 @@ def test_a_module_that_is_not_there_is_named() -> None:
 
 
 def test_the_setting_names_modules_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one.kinds", "two"):
+        theirs = ModuleType(name)
+        theirs.JOB_KINDS = []  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, theirs)
     monkeypatch.setenv("SIGNALBOX_JOB_KINDS_MODULE", "one.kinds,two")
     assert load_settings(ReportsSettings).kinds_modules() == ["one.kinds", "two"]
     monkeypatch.setenv("SIGNALBOX_JOB_KINDS_MODULE", "")

@@ -174,4 +174,4 @@ def test_a_worker_is_not_taken_for_lost_between_two_signs_of_life(monkeypatch: p
     monkeypatch.setenv("SIGNALBOX_JOB_HEARTBEAT_S", "5")
     with pytest.raises(SystemExit):
         load_settings(JobWorkerSettings)
-    assert "SIGNALBOX_JOB_LOST_AFTER_S" in capsys.readouterr().err
+    assert "SIGNALBOX_JOB_LOST_AFTER_S: was '6.0'; expected: at least 3 times SIGNALBOX_JOB_HEARTBEAT_S, which is 5\n" in capsys.readouterr().err
