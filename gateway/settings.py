@@ -64,7 +64,7 @@ class GatewaySettings(RuntimeSettings):
 
     hub_rows: int = Field(2_000, ge=1_000, le=100_000, validation_alias="SIGNALBOX_HUB_ROWS")
     """Rows kept of each series of final bars, indicators and signals; a history asks for at most 1,000."""
-    hub_flush_ms: float = Field(5.0, ge=0.0, le=1000.0, validation_alias="SIGNALBOX_HUB_FLUSH_MS")
+    hub_flush_ms: float = Field(3.0, ge=0.0, le=1000.0, validation_alias="SIGNALBOX_HUB_FLUSH_MS")
     """Least time between two frames to a client, milliseconds."""
     max_connections: int = Field(2_000, ge=1, le=1_000_000, validation_alias="SIGNALBOX_HUB_MAX_CONNECTIONS")
     """Clients of the hub at once."""

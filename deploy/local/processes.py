@@ -15,6 +15,7 @@ from deploy.local.errors import SettingError, StackError
 from deploy.local.probes import http_problem
 from deploy.local.settings import REPOSITORY, StackSettings
 from deploy.local.valkey import EmbeddedValkey
+from services.runtime.topics import DEFAULT_PARTITIONS
 
 #: A Python process compiles nothing and reads its history in a few seconds; the first start on
 #: a busy machine with a cold page cache was seen to take twenty.
@@ -106,7 +107,7 @@ def create_topics(settings: StackSettings) -> None:
 
 def partitions(env: Mapping[str, str] | None = None) -> int:
     """Partitions of the market topics, SIGNALBOX_PARTITIONS. Raises SettingError."""
-    text = (os.environ if env is None else env).get("SIGNALBOX_PARTITIONS") or "4"
+    text = (os.environ if env is None else env).get("SIGNALBOX_PARTITIONS") or str(DEFAULT_PARTITIONS)
     if not text.isdecimal() or not 1 <= int(text) <= 1024:
         raise SettingError(f"SIGNALBOX_PARTITIONS: was {text!r}; expected: a number from 1 to 1024")
     return int(text)

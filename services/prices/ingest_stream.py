@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.prices.admission import Admitted, Reason, Rejection, SentTicks, SymbolTable, admit
+from services.prices.batching import longest_wait_s
 from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestProgress, SourceChanged
 from services.prices.metrics import BATCH_ROWS, TICKS_ACCEPTED, TICKS_REJECTED
 from services.prices.ports import OpenSources, RejectedTicks, TickSink
@@ -180,7 +181,9 @@ class IngestStream:
     def _due_in_s(self) -> float | None:
         if self._oldest_ns is None:
             return None
-        return max(0.0, self._settings.flush_s - (self._clock.monotonic_ns() - self._oldest_ns) / 1e9)
+        waiting = [rows.count for rows in self._rows.values() if rows.count]
+        longest_s = longest_wait_s(self._settings.flush_s, sum(waiting), len(waiting))
+        return max(0.0, longest_s - (self._clock.monotonic_ns() - self._oldest_ns) / 1e9)
 
     def _identify(self, message: Message, opened: Opened) -> None:
         if not self.source:

@@ -20,7 +20,7 @@ class PricesSettings(InstrumentSettings, RuntimeSettings):
     bars_per_series: int = Field(default=200_000, validation_alias="SIGNALBOX_PRICES_BARS_PER_SERIES", ge=1_000, le=10_000_000)
     """Bars kept in memory for each (symbol, interval), about 100 bytes each; the oldest go first."""
     ingest_flush_ms: float = Field(default=5.0, validation_alias="SIGNALBOX_INGEST_FLUSH_MS", ge=0.0, le=1_000.0)
-    """Longest time in milliseconds that a tick waits for others before its batch is sent."""
+    """Longest time in milliseconds that a tick waits for others before its batch is sent; twice that where ticks come thick and fast."""
     ingest_batch_rows: int = Field(default=4_096, validation_alias="SIGNALBOX_INGEST_BATCH_ROWS", ge=1, le=32_768)
     """Ticks of one partition that are sent without waiting longer."""
     ingest_ack_timeout_ms: int = Field(default=10_000, validation_alias="SIGNALBOX_INGEST_ACK_TIMEOUT_MS", ge=1_000, le=300_000)

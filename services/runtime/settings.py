@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 
 from services.runtime.environment import variable_of
 from services.runtime.setting_types import Addresses, Ipv4Address, RedisUrl, without_passwords
+from services.runtime.topics import DEFAULT_PARTITIONS
 from services.runtime.tracing_settings import TracingSettings
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,8 +29,8 @@ class RuntimeSettings(TracingSettings):
     """Address of Valkey or Redis."""
     home: Path = Field(default=_REPOSITORY / ".signalbox", validation_alias="SIGNALBOX_HOME")
     """The data folder."""
-    partitions: int = Field(default=2, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
-    """Number of partitions of the market topics."""
+    partitions: int = Field(default=DEFAULT_PARTITIONS, validation_alias="SIGNALBOX_PARTITIONS", ge=1, le=1024)
+    """Number of partitions of the market topics: as many workers of a kind can share the work. It cannot be changed once there is data."""
     host: Ipv4Address = Field(default="127.0.0.1", validation_alias="SIGNALBOX_HOST")
     """IPv4 address to listen on; 0.0.0.0: all of the machine."""
     engine: Literal["compiled", "plain"] = Field(default="compiled", validation_alias="SIGNALBOX_ENGINE")

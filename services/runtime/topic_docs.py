@@ -6,7 +6,7 @@ Needs PyYAML, which only the development group installs.
 from pathlib import Path
 from typing import Any
 
-from services.runtime.topics import ALL_TOPICS, Layout, Topic
+from services.runtime.topics import ALL_TOPICS, DEFAULT_PARTITIONS, Layout, Topic
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MADE = "Made from services/runtime/topics.py by `make docs`; edit that, not this."
@@ -37,7 +37,10 @@ def topics_markdown() -> str:
     """The page of topics."""
     lines = ["# Topics", "", f"<!-- {_MADE} -->", ""]
     lines += ["Values are protobuf messages of `signalbox.events.v1`. A symbol has the same partition in every topic of the same number of partitions:"]
-    lines += ["murmur2(symbol) modulo the number, as Kafka's Java client computes it for the key `symbol`. `N` is `SIGNALBOX_PARTITIONS` (4).", ""]
+    lines += [
+        f"murmur2(symbol) modulo the number, as Kafka's Java client computes it for the key `symbol`. `N` is `SIGNALBOX_PARTITIONS` ({DEFAULT_PARTITIONS}).",
+        "",
+    ]
     for topic in ALL_TOPICS:
         lines += _section(topic)
     lines += ["## Headers", "", "| header | what |", "|---|---|"]

@@ -6,6 +6,10 @@ Topic creation, `docs/topics.md` and `docs/asyncapi.yaml` are made from it.
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: Partitions of the market topics unless SIGNALBOX_PARTITIONS says otherwise. On one machine one worker has them all, and each costs records, requests
+#: and fetches of its own: with four, a tick at 100,000 a second took half as long again to a client (docs/performance/latency.md).
+DEFAULT_PARTITIONS = 2
+
 _MIB = 1 << 20
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS

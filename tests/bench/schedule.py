@@ -1,6 +1,6 @@
 """An open-loop schedule of ticks: when each is meant to be sent is known beforehand, and a late sender does not move it.
 
-`python -m tests.bench.schedule` is the sender, a process of its own: every 5 ms it sends what is due, as a feed would.
+`python -m tests.bench.schedule` is the sender, a process of its own: every 5 or 10 ms it sends what is due, as the door for ticks would.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
+from services.prices.batching import longest_wait_s
 from services.runtime.columns import InstrumentRef, TickColumns, encode_ticks
 from services.runtime.headers import record_headers
 from services.runtime.kafka import make_producer
@@ -117,20 +118,22 @@ def due(schedule: Schedule) -> Iterator[NDArray[np.int64]]:
 class Batch:
     """A record of the schedule, encoded before the run: what the sender takes of the machine is not what is measured."""
 
-    turn: int
-    """Turn in which it is sent: FLUSH_S * turn after the start."""
+    at_ns: int
+    """When it is sent, UTC."""
     partition: int
     value: bytes
 
 
 def batches(schedule: Schedule, partitions: int) -> list[Batch]:
-    """What falls into each turn, partition by partition; a turn takes all that was due since the one before."""
+    """What falls into each turn, partition by partition; a turn takes all that was due since the one before, as the door for ticks does."""
     place = np.array([partition_of(name, partitions) for name in schedule.names])[schedule.symbol]
-    turn = -(-(schedule.sent_ns - schedule.start_ns) // int(FLUSH_S * 1e9))
+    turn_ns = int(longest_wait_s(FLUSH_S, int(schedule.rate * FLUSH_S), partitions) * 1e9)
+    turn = -(-(schedule.sent_ns - schedule.start_ns) // turn_ns)
     # Stable: the rows of a record stay in their order.
     order = np.lexsort((place, turn))
     starts = np.flatnonzero(np.diff(turn[order], prepend=-1) | np.diff(place[order], prepend=-1))
-    return [Batch(int(turn[rows[0]]), int(place[rows[0]]), encode_ticks(schedule.columns(rows))) for rows in np.split(order, starts[1:])]
+    parts = np.split(order, starts[1:])
+    return [Batch(schedule.start_ns + int(turn[rows[0]]) * turn_ns, int(place[rows[0]]), encode_ticks(schedule.columns(rows))) for rows in parts]
 
 
 def send(schedule: Schedule, records: list[Batch], producer: Producer, topic: str, partitions: int, *, ends: bool) -> None:
@@ -144,7 +147,7 @@ def send(schedule: Schedule, records: list[Batch], producer: Producer, topic: st
     if time.time_ns() > schedule.start_ns:
         raise RuntimeError("the schedule was not ready in time")
     for record in records:
-        time.sleep(max(0.0, schedule.start_ns / 1e9 + record.turn * FLUSH_S - time.time()))
+        time.sleep(max(0, record.at_ns - time.time_ns()) / 1e9)
         produce(record.partition, record.value)
     if ends:
         time.sleep(END_AFTER_S)

@@ -11,12 +11,13 @@ import psutil
 
 from services.prices.sessions import SessionTable
 from services.runtime.kafka_admin import ensure_topics
+from services.runtime.topics import DEFAULT_PARTITIONS
 from tests.bench.processes import Process
 from tests.integration.edge_servers import edge_settings, running_envoy
 from tests.ports import free_ports
 from tests.servers import new_broker
 
-PARTITIONS = 4
+PARTITIONS = DEFAULT_PARTITIONS
 #: Module of each process by its name; the setting of its metrics port is made of the name.
 MODULES = {
     "prices": "services.prices",

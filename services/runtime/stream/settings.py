@@ -22,9 +22,9 @@ class StreamWorkerSettings(RuntimeSettings):
     """Name of this process among those of its app. Unique, and the same after a restart: then a restart moves no partition."""
     checkpoint_interval_ms: int = Field(1000, validation_alias="SIGNALBOX_CHECKPOINT_INTERVAL_MS", ge=10, le=600_000)
     """Milliseconds between checkpoints of a partition while it has input. What is processed twice after a crash, at most."""
-    live_interval_ms: int = Field(10, validation_alias="SIGNALBOX_LIVE_INTERVAL_MS", ge=1, le=60_000)
+    live_interval_ms: int = Field(8, validation_alias="SIGNALBOX_LIVE_INTERVAL_MS", ge=1, le=60_000)
     """Least milliseconds between two times that a partition shows what is not final; the first after a pause follows its records."""
-    gather_ms: int = Field(12, validation_alias="SIGNALBOX_GATHER_MS", ge=0, le=1000)
+    gather_ms: int = Field(4, validation_alias="SIGNALBOX_GATHER_MS", ge=0, le=1000)
     """Milliseconds that a fetch waits at the broker for more, in all partitions, while records come all the time; the first after a pause waits for nothing."""
     stall_seconds: float = Field(30.0, validation_alias="SIGNALBOX_STALL_SECONDS", gt=0, le=3_600)
     """Seconds without progress while there is input, after which the process counts as dead."""

@@ -76,7 +76,7 @@ def test_every_class_is_checked_before_the_start() -> None:
     assert all(issubclass(each, EnvironmentSettings) for each in ours)
 
 
-def subclasses(cls: type) -> Iterator[type]:
+def subclasses(cls: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
     for each in cls.__subclasses__():
         yield each
         yield from subclasses(each)
