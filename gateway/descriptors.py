@@ -60,9 +60,14 @@ def _let_wait(operations: descriptor_pb2.FileDescriptorProto) -> None:
             rule.post, rule.body = "/v1/{name=operations/**}:wait", "*"
 
 
+def is_stream(method: MethodDescriptor) -> bool:
+    """Whether either side sends a stream: such a call may last for hours."""
+    return bool(method.client_streaming or method.server_streaming)
+
+
 def is_read(method: MethodDescriptor) -> bool:
     """Whether a method only reads and answers once: those, and no others, are safe to send again."""
-    if method.client_streaming or method.server_streaming:
+    if is_stream(method):
         return False
     return bool(method.GetOptions().Extensions[annotations_pb2.http].get)
 

@@ -9,7 +9,7 @@ from gateway.edge.clusters import config_source, socket_option
 from gateway.edge.files import Json
 from gateway.edge.routes import ROUTES
 from gateway.edge.settings import EdgeSettings
-from gateway.edge.tracing import tracing
+from gateway.edge.tracing import before_upstream, tracing
 
 _TYPE = "type.googleapis.com/"
 _FILTERS = "envoy.extensions.filters.http"
@@ -67,7 +67,7 @@ def _edge_manager(settings: EdgeSettings, directory: Path) -> dict[str, Json]:
         "common_http_protocol_options": {"idle_timeout": "3600s", "headers_with_underscores_action": "REJECT_REQUEST"},
         "http2_protocol_options": {"max_concurrent_streams": 1000, "initial_stream_window_size": 256 << 10, "initial_connection_window_size": 1 << 20},
         "rds": {"route_config_name": ROUTES, "config_source": config_source(directory, "rds.json")},
-        "http_filters": [_cors(), _grpc_web(), _compressor(), _transcoder(), _grpc_stats(), _router()],
+        "http_filters": [_cors(), _grpc_web(), _compressor(), _transcoder(), _grpc_stats(), _router(**before_upstream(settings))],
         "local_reply_config": _local_replies(),
         **tracing(settings),
     }
@@ -125,8 +125,8 @@ def _all_methods() -> Json:
     return {"services": [{"name": service.full_name, "method_names": [method.name for method in service.methods]} for service in services()]}
 
 
-def _router() -> Json:
-    return _filter("envoy.filters.http.router", {"@type": f"{_TYPE}{_FILTERS}.router.v3.Router"})
+def _router(**config: Json) -> Json:
+    return _filter("envoy.filters.http.router", {"@type": f"{_TYPE}{_FILTERS}.router.v3.Router", **config})
 
 
 def _local_replies() -> Json:

@@ -28,7 +28,7 @@ def render(settings: EdgeSettings, directory: Path) -> dict[str, str]:
     behind = upstreams(settings)
     resources: dict[str, list[Json]] = {f"eds-{each.name}.json": [endpoints(each, settings)] for each in behind}
     resources["cds.json"] = [cluster(each, settings, directory) for each in behind]
-    resources["rds.json"] = [route_configuration()]
+    resources["rds.json"] = [route_configuration(settings)]
     resources["lds.json"] = [edge_listener(settings, directory)]
     versions = {name: _write_resources(resource_path(directory, name), each) for name, each in resources.items()}
     write_json(directory / BOOTSTRAP, bootstrap(settings, directory))

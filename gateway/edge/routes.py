@@ -1,7 +1,10 @@
 """Routes: which path goes where, and what may be sent again."""
 
-from gateway.descriptors import is_read, services
+from google.protobuf.descriptor import MethodDescriptor
+
+from gateway.descriptors import is_read, is_stream, services
 from gateway.edge.files import Json
+from gateway.edge.settings import EdgeSettings
 from gateway.edge.tracing import never_traced
 
 _TYPE = "type.googleapis.com/"
@@ -23,8 +26,10 @@ _CLUSTERS = {
 _LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
 
 
-def route_configuration() -> Json:
+def route_configuration(settings: EdgeSettings) -> Json:
     """The one route configuration of the edge."""
+    untraced = never_traced(settings)
+    grpc = [*_reads(), *_streams(untraced), *_packages(), *_shared_grpc(untraced)]
     return {
         "@type": f"{_TYPE}envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
@@ -33,7 +38,7 @@ def route_configuration() -> Json:
             {
                 "name": "edge",
                 "domains": ["*"],
-                "routes": [*_reads(), *_packages(), *_shared_grpc(), *_stream(), _not_found("/v1/"), _other_grpc(), _page()],
+                "routes": [*grpc, *_websocket(untraced), _not_found("/v1/"), _other_grpc(), _page()],
                 "typed_per_filter_config": {"envoy.filters.http.cors": _cors()},
             }
         ],
@@ -41,28 +46,35 @@ def route_configuration() -> Json:
 
 
 def _reads() -> list[Json]:
-    return [
-        _route(
-            {"path": f"/{service.full_name}/{method.name}"}, _CLUSTERS[service.file.package], f"{service.full_name}/{method.name}", retry_policy=_retry_reads()
-        )
-        for service in services()
-        for method in service.methods
-        if is_read(method)
-    ]
+    return [_method_route(method, retry_policy=_retry_reads()) for method in _methods() if is_read(method)]
+
+
+def _streams(untraced: dict[str, Json]) -> list[Json]:
+    return [{**_method_route(method), **untraced} for method in _methods() if is_stream(method)]
+
+
+def _methods() -> list[MethodDescriptor]:
+    return [method for service in services() for method in service.methods]
+
+
+def _method_route(method: MethodDescriptor, **action: Json) -> dict[str, Json]:
+    service = method.containing_service
+    name = f"{service.full_name}/{method.name}"
+    return _route({"path": f"/{name}"}, _CLUSTERS[service.file.package], name, **action)
 
 
 def _packages() -> list[Json]:
     return [_route({"prefix": f"/{package}."}, cluster) for package, cluster in _CLUSTERS.items()]
 
 
-def _shared_grpc() -> list[Json]:
-    """Reflection and health of all services, which the gateway answers for all."""
-    return [_route({"prefix": prefix}, "gateway") for prefix in ("/grpc.reflection.", "/grpc.health.v1.")]
+def _shared_grpc(untraced: dict[str, Json]) -> list[Json]:
+    """Reflection and health of all services, which the gateway answers for all. Streams and noise: neither begins a trace."""
+    return [{**_route({"prefix": prefix}, "gateway"), **untraced} for prefix in ("/grpc.reflection.", "/grpc.health.v1.")]
 
 
-def _stream() -> list[Json]:
+def _websocket(untraced: dict[str, Json]) -> list[Json]:
     websocket: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
-    upgraded = {**_route({"path": "/v1/stream", "headers": [websocket]}, "stream", upgrade_configs=[{"upgrade_type": "websocket"}]), **never_traced()}
+    upgraded = {**_route({"path": "/v1/stream", "headers": [websocket]}, "stream", upgrade_configs=[{"upgrade_type": "websocket"}]), **untraced}
     detail = "/v1/stream is a WebSocket: connect to it with ws:// and the header Upgrade: websocket"
     return [upgraded, _answer({"path": "/v1/stream"}, 426, detail)]
 

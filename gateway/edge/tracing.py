@@ -11,6 +11,10 @@ COLLECTOR = "otel_collector"
 _TYPE = "type.googleapis.com/"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _OTLP_PORT = 4317
+_FILTERS = "envoy.extensions.filters.http"
+_RESTORE = "envoy.filters.http.header_mutation"
+#: Keeps a stream's own traceparent for the last filter.
+_KEPT = "x-client-traceparent"
 
 
 def collector_clusters(settings: EdgeSettings) -> list[Json]:
@@ -56,7 +60,32 @@ def tracing(settings: EdgeSettings) -> dict[str, Json]:
     }
 
 
-def never_traced() -> dict[str, Json]:
-    """For a route: a stream's span would be as long as the stream."""
+def before_upstream(settings: EdgeSettings) -> dict[str, Json]:
+    """For the router: a filter for what `never_traced` asks of a route, after Envoy has written its own traceparent."""
+    if settings.otlp_endpoint is None:
+        return {}
+    restore: Json = {"name": _RESTORE, "typed_config": {"@type": f"{_TYPE}{_FILTERS}.header_mutation.v3.HeaderMutation"}}
+    codec: Json = {"name": "envoy.filters.http.upstream_codec", "typed_config": {"@type": f"{_TYPE}{_FILTERS}.upstream_codec.v3.UpstreamCodec"}}
+    return {"upstream_http_filters": [restore, codec]}
+
+
+def never_traced(settings: EdgeSettings) -> dict[str, Json]:
+    """For a route of streams, whose span would be as long as the stream: the service gets the client's traceparent as it was sent, or none.
+
+    Not sampling is not enough. Envoy then still writes a traceparent, which says that the trace is not recorded, and the service must believe it.
+    """
+    if settings.otlp_endpoint is None:
+        return {}
     none: Json = {"numerator": 0}
-    return {"tracing": {"client_sampling": none, "random_sampling": none, "overall_sampling": none}}
+    keep: Json = {"header": {"key": _KEPT, "value": "%REQ(traceparent)%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {
+        "tracing": {"client_sampling": none, "random_sampling": none, "overall_sampling": none},
+        "request_headers_to_add": [keep],
+        "typed_per_filter_config": {_RESTORE: {"@type": f"{_TYPE}{_FILTERS}.header_mutation.v3.HeaderMutationPerRoute", "mutations": _restored()}},
+    }
+
+
+def _restored() -> Json:
+    # A header without a value is not written.
+    own: Json = {"append": {"header": {"key": "traceparent", "value": f"%REQ({_KEPT})%"}}}
+    return {"request_mutations": [{"remove": "traceparent"}, own, {"remove": _KEPT}]}

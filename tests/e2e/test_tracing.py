@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import grpc
 import pytest
+from signalbox.market.v1 import market_pb2
 from signalbox.prices.v1 import prices_service_pb2 as prices
 from signalbox.prices.v1 import prices_service_pb2_grpc as prices_grpc
 
@@ -83,8 +85,8 @@ async def traced(stack: Stack, *kinds: str) -> Told:
 
 
 def path_of(trace: dict[str, ReceivedSpan], span: ReceivedSpan) -> list[ReceivedSpan]:
-    """A span and those above it."""
-    return [span, *path_of(trace, trace[span.parent_id])] if span.parent_id else [span]
+    """A span and those above it that were received."""
+    return [span, *path_of(trace, trace[span.parent_id])] if span.parent_id in trace else [span]
 
 
 async def whole(receiver: Receiver, told: Told, kind: str, topic: str) -> dict[str, ReceivedSpan]:
@@ -173,6 +175,40 @@ async def test_a_unary_call_joins_client_envoy_and_service(collected: tuple[Stac
     assert incoming.parent_id == (client_id if from_client else "")
     assert span.attributes["rpc.method"] == "GetPrice"
     assert span.attributes["rpc.grpc.status_code"] == 0
+
+
+def ticks(source: str) -> Iterator[prices.IngestTicksRequest]:
+    """Of many symbols, so that most are in partitions where no other source holds their bars open; the second message closes those of the first."""
+    now_s = int(time.time())
+    for ts_event_s in (now_s - 20, now_s - 10):
+        message = prices.IngestTicksRequest(source=source, source_kind=market_pb2.SOURCE_KIND_REPLAY)
+        for number in range(32):
+            message.ticks.add(symbol=f"T{number}.XSIM", price=1.5, size=1, seq=ts_event_s).ts_event.FromSeconds(ts_event_s)
+        yield message
+
+
+@pytest.mark.parametrize("from_client", [True, False])
+async def test_batches_sent_through_the_edge_begin_traces_or_go_on_in_their_clients(collected: tuple[Stack, Receiver], from_client: bool) -> None:
+    stack, receiver = collected
+    trace_id, client_id = os.urandom(16).hex(), os.urandom(8).hex()
+    metadata = [("traceparent", f"00-{trace_id}-{client_id}-01")] if from_client else []
+    before = len(receiver.spans())
+    async with grpc.aio.insecure_channel(stack.edge) as channel:
+        stub = prices_grpc.PricesServiceStub(channel)
+        assert (await stub.IngestTicks(ticks(f"test:{trace_id[:8]}"), metadata=metadata, timeout=20)).rejected == 0
+
+    def paths() -> list[list[ReceivedSpan]]:
+        """From a bar to the beginning of its trace, of bars that such a batch closed."""
+        bars = [span for span in receiver.spans()[before:] if span.name == "create market.bars.v1"]
+        return [path for bar in bars if (path := path_of(receiver.trace(bar.trace_id), bar))[-1].process == "prices" and path[-1].parent_id == above]
+
+    above = client_id if from_client else ""
+    await eventually(lambda: bool(paths()), timeout_s=60)
+    path = paths()[0]
+    steps = [("prices-worker", "create market.bars.v1"), ("prices-worker", "process market.ticks.v1"), ("prices", "send market.ticks.v1")]
+    steps += [("prices", "signalbox.prices.v1.PricesService/IngestTicks")] if from_client else []
+    assert [(span.process, span.name) for span in path] == steps
+    assert not from_client or path[0].trace_id == trace_id
 
 
 async def _received(receiver: Receiver, trace_id: str, span_id: str) -> ReceivedSpan:
