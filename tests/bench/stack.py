@@ -35,8 +35,6 @@ class Stack:
     """Kafka's address."""
     edge: str
     """HOST:PORT of Envoy."""
-    prices: str
-    """HOST:PORT of prices, not through Envoy."""
     processes: dict[str, Process]
     """Those of MODULES that were asked for."""
     envoy_pid: int
@@ -68,4 +66,4 @@ def running_stack(home: Path, names: tuple[str, ...] = tuple(MODULES)) -> Iterat
         processes = {name: stack.enter_context(Process(MODULES[name], env, metrics[name], home / f"{name}.log")) for name in names}
         (home / "envoy").mkdir()
         envoy = stack.enter_context(running_envoy(home / "envoy", settings))
-        yield Stack(broker.bootstrap, envoy.address, f"127.0.0.1:{settings.prices_port}", processes, envoy.child.pid)
+        yield Stack(broker.bootstrap, envoy.address, processes, envoy.child.pid)

@@ -1,7 +1,7 @@
 """What tracing costs the whole path: CPU of all its processes at 10,000 ticks a second, off and at the default ratio.
 
-Ticks go to IngestTicks of prices, which begins a trace with each batch as a feed does, every 5 ms on a schedule that waits for nobody; a WebSocket client
-reads bars, indicators and signals through the edge, and asks for prices there, so that Envoy's own spans are there too. Each run has a stack of its own:
+Ticks go to IngestTicks through the edge, and prices begins a trace with each batch as a feed does, every 5 ms on a schedule that waits for nobody; a
+WebSocket client reads bars, indicators and signals, and asks for prices, so that Envoy's own spans are there too. Each run has a stack of its own:
 prices, both workers, the gateway and Envoy are weighed together, the broker and the client are not. The ways take turns, in pairs whose order changes,
 because the machine is not the same for two minutes. BENCH_SECONDS: of each run, 15; the 3 before them are not measured.
 """
@@ -88,8 +88,8 @@ async def _load(stack: Stack) -> Counter[str]:
     messages = _messages(schedule)
     transport, listener = await picows.ws_connect(_Client, f"ws://{stack.edge}/v1/stream")
     assert isinstance(listener, _Client)
-    async with grpc.aio.insecure_channel(stack.prices) as prices, grpc.aio.insecure_channel(stack.edge) as edge:
-        sending = asyncio.create_task(_send(prices, schedule, messages))
+    async with grpc.aio.insecure_channel(stack.edge) as edge:
+        sending = asyncio.create_task(_send(edge, schedule, messages))
         await _until(schedule.start_ns / 1e9 + WARM_UP_S)
         before, began = stack.cpu_seconds(), time.monotonic()
         await _ask(edge, schedule, time.monotonic() + SECONDS)
