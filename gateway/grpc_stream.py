@@ -16,7 +16,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.proto_requests import parse_proto
 from gateway.hub.requests import BadRequest
 from gateway.metrics import CONNECTIONS
-from services.runtime.errors import ResourceExhausted, SignalboxError, Unavailable
+from services.runtime.errors import InvalidArgument, ResourceExhausted, SignalboxError, Unavailable
 from services.runtime.grpc_handlers import Handlers
 from services.runtime.logging import get_logger
 from services.runtime.metrics import UNEXPECTED_ERRORS
@@ -52,7 +52,11 @@ class _Stream:
 
     def close(self, code: int, reason: str) -> None:
         """As Transport says."""
-        self._end = ResourceExhausted("the stream", reason) if code == TRY_AGAIN_LATER else Unavailable("the stream", reason)
+        self.end(ResourceExhausted("the stream", reason) if code == TRY_AGAIN_LATER else Unavailable("the stream", reason))
+
+    def end(self, error: SignalboxError) -> None:
+        """The client is told of the error after the frame that is on its way, and of nothing else."""
+        self._end = error
         self._changed.set()
 
     async def next_frame(self) -> bytes:
@@ -84,7 +88,7 @@ class SubscriptionService:
         connection = self._hub.connect(ProtoCodec(), stream)
         _CONNECTED.inc()
         reading = asyncio.create_task(self._read(connection, requests))
-        reading.add_done_callback(partial(self._on_read_end, connection))
+        reading.add_done_callback(partial(self._on_read_end, connection, stream))
         try:
             while True:
                 yield await stream.next_frame()
@@ -103,8 +107,12 @@ class SubscriptionService:
             except BadRequest as error:
                 self._hub.refuse(connection, error)
 
-    def _on_read_end(self, connection: Connection, reading: asyncio.Task[None]) -> None:
+    def _on_read_end(self, connection: Connection, stream: _Stream, reading: asyncio.Task[None]) -> None:
         if reading.cancelled() or (error := reading.exception()) is None:
+            return
+        if isinstance(error, InvalidArgument):
+            # It does not parse, so there is no request that a refusal could name.
+            stream.end(error)
             return
         UNEXPECTED_ERRORS.labels("subscribe").inc()
         _log.error("a request could not be handled", error=str(error), exc_info=error)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from google.protobuf.message import DecodeError
 from signalbox.prices.v1 import prices_service_pb2 as pb
 from signalbox.prices.v1 import prices_service_pb2_grpc as pb_grpc
 
@@ -134,20 +133,8 @@ def add_to_server(servicer: PricesServicer, server: Any, parse: Parser) -> None:
     """
     pb_grpc.add_PricesServiceServicer_to_server(servicer, server)
 
-    async def parsed_here(requests: AsyncIterator[bytes], context: Context) -> pb.IngestTicksResponse:
-        return await servicer.IngestTicks(_parsed(requests, parse), context)
-
-    # Without a deserializer: what fails in gRPC's hands is INTERNAL to the client, whose fault it is.
-    ingest: Any = grpc.stream_unary_rpc_method_handler(parsed_here, response_serializer=pb.IngestTicksResponse.SerializeToString)
+    ingest: Any = grpc.stream_unary_rpc_method_handler(servicer.IngestTicks, parse, pb.IngestTicksResponse.SerializeToString)
     server.add_registered_method_handlers(SERVICE, {"IngestTicks": ingest})
-
-
-async def _parsed(requests: AsyncIterator[bytes], parse: Parser) -> AsyncIterator[WireMessage]:
-    async for data in requests:
-        try:
-            yield parse(data)
-        except DecodeError as error:
-            raise InvalidArgument("message", f"{len(data)} bytes", f"a serialised {pb.IngestTicksRequest.DESCRIPTOR.full_name}: {error}") from error
 
 
 async def _messages(requests: AsyncIterator[WireMessage]) -> AsyncIterator[Message]:

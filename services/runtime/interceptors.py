@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import any_pb2, message
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
@@ -91,23 +92,25 @@ class CallWrapper:
 
     def wrap(self, method: str, handler: Handler) -> Handler:
         """The handler with everything around it. method: its full name, /package.Service/Method. To be called once for each method."""
-        codecs = {"request_deserializer": handler.request_deserializer, "response_serializer": handler.response_serializer}
+        # What gRPC fails to parse before it calls us is not the caller's fault to it, and nobody counts it. So one request is parsed in here;
+        # those of a stream are parsed as the behaviour reads them, which is in here too.
+        parse, serializer = _parser(method, handler.request_deserializer), handler.response_serializer
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._single(method, handler.unary_unary, limited=True), **codecs)
+            return grpc.unary_unary_rpc_method_handler(self._single(method, handler.unary_unary, parse, limited=True), None, serializer)
         if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(self._single(method, handler.stream_unary, limited=False), **codecs)
+            return grpc.stream_unary_rpc_method_handler(self._single(method, handler.stream_unary, _as_it_is, limited=False), parse, serializer)
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), **codecs)
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream, parse), None, serializer)
         if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream), **codecs)
+            return grpc.stream_stream_rpc_method_handler(self._stream(method, handler.stream_stream, _as_it_is), parse, serializer)
         raise TypeError(f"{method}: the handler has no behaviour")
 
-    def _single(self, method: str, behaviour: Callable[..., Any], *, limited: bool) -> Callable[..., Any]:
+    def _single(self, method: str, behaviour: Callable[..., Any], parse: Callable[[Any], Any], *, limited: bool) -> Callable[..., Any]:
         answer = partial(self._limited, behaviour) if limited else behaviour
 
         async def call(request: Any, context: Context) -> Any:
             async with self._around(method, context, streams=not limited):
-                return await answer(request, context)
+                return await answer(parse(request), context)
 
         if not limited or method.startswith(_HEALTH):
             return call
@@ -121,7 +124,7 @@ class CallWrapper:
             began = meters.begin(self._clock)
             ended: BaseException | None = None
             try:
-                return await answer(request, context)
+                return await answer(parse(request), context)
             except BaseException as error:
                 ended = error
                 await _refuse(method, context, error)
@@ -146,15 +149,15 @@ class CallWrapper:
         except TimeoutError as error:
             raise errors.DeadlineExceeded(self._deadline_s) from error
 
-    def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def _stream(self, method: str, behaviour: Callable[..., Any], parse: Callable[[Any], Any]) -> Callable[..., Any]:
         async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
             async with self._around(method, context, streams=True):
-                async for response in behaviour(request, context):
+                async for response in behaviour(parse(request), context):
                     yield response
 
         async def write(request: Any, context: Context) -> None:
             async with self._around(method, context, streams=True):
-                await behaviour(request, context)
+                await behaviour(parse(request), context)
 
         return generate if inspect.isasyncgenfunction(behaviour) else write
 
@@ -166,6 +169,24 @@ class CallWrapper:
         if meters is None:
             meters = self._meters[method] = _Meters(method)
         return meters
+
+
+def _parser(method: str, deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer that raises InvalidArgument for what is none of the method's requests; without one, bytes are left as they are."""
+    if deserializer is None:
+        return _as_it_is
+
+    def parse(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except DecodeError as error:
+            raise errors.InvalidArgument("message", f"{len(data)} bytes", f"a serialised request of {method.removeprefix('/')}: {error}") from error
+
+    return parse
+
+
+def _as_it_is(request: Any) -> Any:
+    return request
 
 
 class _Meters:

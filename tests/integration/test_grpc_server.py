@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
@@ -40,6 +41,8 @@ class Echo:
             raise errors.InvalidArgument("field", "value", "better")
         if request == b"broken":
             raise ZeroDivisionError("a secret")
+        if request == b"undecodable":
+            raise DecodeError("a record of ours")
         if request == b"abort":
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "by hand")
         if request == b"trace":
@@ -75,6 +78,11 @@ class Echo:
         await context.write(b"written")
 
 
+def parsed(data: bytes) -> bytes:
+    """A request's only field."""
+    return health_pb2.HealthCheckRequest.FromString(data).service.encode()
+
+
 def add_echo(echo: Echo, server: grpc.aio.Server) -> None:
     handlers: dict[str, Any] = {
         "Single": grpc.unary_unary_rpc_method_handler(echo.single),
@@ -82,6 +90,11 @@ def add_echo(echo: Echo, server: grpc.aio.Server) -> None:
         "Gather": grpc.stream_unary_rpc_method_handler(echo.gather),
         "Both": grpc.stream_stream_rpc_method_handler(echo.both),
         "Write": grpc.unary_stream_rpc_method_handler(echo.write),
+        "ParsedSingle": grpc.unary_unary_rpc_method_handler(echo.single, parsed),
+        "ParsedStream": grpc.unary_stream_rpc_method_handler(echo.stream, parsed),
+        "ParsedWrite": grpc.unary_stream_rpc_method_handler(echo.write, parsed),
+        "ParsedGather": grpc.stream_unary_rpc_method_handler(echo.gather, parsed),
+        "ParsedBoth": grpc.stream_stream_rpc_method_handler(echo.both, parsed),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -125,6 +138,7 @@ async def test_all_four_kinds_of_calls_pass(client: Any) -> None:
     [
         (b"wrong", grpc.StatusCode.INVALID_ARGUMENT, "field: expected better, was 'value'"),
         (b"broken", grpc.StatusCode.INTERNAL, "internal error"),
+        (b"undecodable", grpc.StatusCode.INTERNAL, "internal error"),
         (b"abort", grpc.StatusCode.ALREADY_EXISTS, "by hand"),
     ],
 )
@@ -134,6 +148,35 @@ async def test_errors_become_statuses_and_are_counted(client: Any, request_: byt
         await single(client)(request_)
     assert (error.value.code(), error.value.details()) == (code, message)
     await eventually(lambda: handled("Single", code.name) == before + 1)
+
+
+async def outcome(client: Any, method: str, payload: bytes) -> list[bytes]:
+    """What a method answers to one message of these bytes."""
+    path = f"/{SERVICE}/{method}"
+    match method:
+        case "ParsedSingle":
+            return [await client.unary_unary(path)(payload)]
+        case "ParsedGather":
+            return [await client.stream_unary(path)(iter([payload]))]
+        case "ParsedBoth":
+            return [item async for item in client.stream_stream(path)(iter([payload]))]
+        case _:
+            return [item async for item in client.unary_stream(path)(payload)]
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [("ParsedSingle", [b"x"]), ("ParsedStream", [b"0", b"1", b"2"]), ("ParsedWrite", [b"written"]), ("ParsedGather", [b"x"]), ("ParsedBoth", [b"xx"])],
+)
+async def test_a_request_that_does_not_parse_is_the_callers_fault(client: Any, method: str, answer: list[bytes]) -> None:
+    assert await outcome(client, method, health_pb2.HealthCheckRequest(service="x").SerializeToString()) == answer
+    before = handled(method, "INVALID_ARGUMENT")
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await outcome(client, method, b"\xff\xff garbage")
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"message: expected a serialised request of {SERVICE}/{method}: " in (error.value.details() or "")
+    assert (error.value.details() or "").endswith("was '10 bytes'")
+    await eventually(lambda: handled(method, "INVALID_ARGUMENT") == before + 1)
 
 
 async def test_a_stream_that_fails_delivers_what_came_before(client: Any) -> None:
