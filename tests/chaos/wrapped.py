@@ -32,12 +32,13 @@ def kill_in_checkpoint(step_and_count: str) -> None:
     left = int(count)
 
     def after(original: Callable[..., Any]) -> Callable[..., Any]:
-        async def wrapped(self: CheckpointWriter, *args: object) -> None:
+        async def wrapped(self: CheckpointWriter, *args: object) -> Any:
             nonlocal left
-            await original(self, *args)
+            result = await original(self, *args)
             left -= 1
             if left <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
+            return result
 
         return wrapped
 

@@ -62,7 +62,7 @@ async def test_a_file_that_went_wrong_keeps_one_process_from_starting_and_no_oth
     for detail in (now[WORKER]["reason"], told[WORKER]["detail"]):
         assert "exit code 2" in detail
         assert "times in a row" in detail
-        assert "the file of feeds is wrong" in detail
+        assert "expected: a file of feeds without mistakes" in detail
     assert told[WORKER]["health"] == "PROCESS_HEALTH_DOWN"
     others = [name for name in before if name != WORKER]
     assert {name: (now[name]["pid"], now[name]["ready"], now[name]["restarts"]) for name in others} == {name: (before[name]["pid"], True, 0) for name in others}

@@ -24,6 +24,7 @@ class PricesProcess:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")},
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "SIGNALBOX_PARTITIONS": "4",
             "SIGNALBOX_PRICES_PORT": str(self.port),
             "SIGNALBOX_PRICES_METRICS_PORT": str(self.metrics_port),
             **settings,

@@ -333,19 +333,22 @@ async def test_at_the_end_of_a_file_all_its_bars_are_final(feeds: Feeds) -> None
     path = feeds.home / "day.csv"
     path.write_text("time,symbol,price,size\n" + "".join(f"{row.ts},{row.symbol},{row.price / 100},{row.size}\n" for row in trades))
     worker = _start_worker(feeds)
-    expected: list[Bar] = []
-    for weeks in range(2):
-        summary = await _replay(feeds, path, None, sessions=feeds.home / "tables" / "sessions.npz")
-        assert (summary.rows, summary.bad_rows, summary.shift_weeks) == (600, 0, weeks)
-        assert not any("sessions" in notice for notice in summary.notices)
-        for symbol in summary.symbols:
-            bars = bars_of([_as_fixed_point(row) for row in trades if row.symbol == symbol], _session_of)
-            shift = weeks * WEEK_NS
-            expected += [bar._replace(ts_open=bar.ts_open + shift, ts_close=bar.ts_close + shift, replay_shift=shift) for bar in bars]
-        assert sorted(await asyncio.to_thread(_final_bars, feeds, len(expected))) == sorted(expected)
-        assert {bar.interval for bar in expected if bar.symbol == "BAC.XNYS"} == {1, 60, 300, 900, 3_600, 86_400}
-    assert records_of(feeds.bootstrap, LATE.name) == []
-    assert worker.terminate() == 0
+    try:
+        expected: list[Bar] = []
+        for weeks in range(2):
+            summary = await _replay(feeds, path, None, sessions=feeds.home / "tables" / "sessions.npz")
+            assert (summary.rows, summary.bad_rows, summary.shift_weeks) == (600, 0, weeks)
+            assert not any("sessions" in notice for notice in summary.notices)
+            for symbol in summary.symbols:
+                bars = bars_of([_as_fixed_point(row) for row in trades if row.symbol == symbol], _session_of)
+                shift = weeks * WEEK_NS
+                expected += [bar._replace(ts_open=bar.ts_open + shift, ts_close=bar.ts_close + shift, replay_shift=shift) for bar in bars]
+            assert sorted(await asyncio.to_thread(_final_bars, feeds, len(expected))) == sorted(expected)
+            assert {bar.interval for bar in expected if bar.symbol == "BAC.XNYS"} == {1, 60, 300, 900, 3_600, 86_400}
+        assert records_of(feeds.bootstrap, LATE.name) == []
+        assert worker.terminate() == 0
+    finally:
+        worker.end()
 
 
 def _final_bars(feeds: Feeds, count: int) -> list[Bar]:

@@ -30,6 +30,7 @@ from services.runtime.job_queue.events import send_result
 from services.runtime.jobs import Job, JobState, Priority
 from services.runtime.kafka import KafkaPublisher, Record, TopicReader, make_producer
 from services.runtime.kafka_admin import ensure_topics
+from services.runtime.settings import EXIT_WRONG_SETTINGS
 from services.runtime.testing import eventually
 from services.runtime.topics import JOBS, RESULTS
 from tests.integration.reports_kinds import ECHO, NARROW
@@ -285,5 +286,6 @@ def test_a_kinds_module_that_cannot_be_used_ends_the_start(stack: Stack, tmp_pat
         "SIGNALBOX_JOB_KINDS_MODULE": "nowhere.at_all",
     }
     service = Process(["services.reports"], tmp_path / "reports.log", 0, env)
-    assert service.process.wait(60) == 1
-    assert "SIGNALBOX_JOB_KINDS_MODULE: nowhere.at_all: cannot be imported" in service.log
+    assert service.process.wait(60) == EXIT_WRONG_SETTINGS
+    assert "SIGNALBOX_JOB_KINDS_MODULE: was 'nowhere.at_all'" in service.log
+    assert "cannot be imported" in service.log

@@ -13,6 +13,7 @@ from deploy.local.errors import SettingError
 from deploy.local.processes import partitions
 from deploy.local.run import run_seconds
 from deploy.local.settings import PORTS, REPOSITORY, StackSettings
+from services.runtime.topics import DEFAULT_PARTITIONS
 
 
 def test_documented_defaults() -> None:
@@ -54,7 +55,7 @@ def test_an_embedded_server_that_is_not_used_may_share_a_number() -> None:
 
 
 def test_partitions() -> None:
-    assert partitions({}) == 4
+    assert partitions({}) == DEFAULT_PARTITIONS
     assert partitions({"SIGNALBOX_PARTITIONS": "16"}) == 16
     with pytest.raises(SettingError, match="was 'many'"):
         partitions({"SIGNALBOX_PARTITIONS": "many"})
@@ -153,7 +154,7 @@ def test_our_own_processes_are_asked_where_they_listen(host: str, asked: str) ->
 def test_right_settings_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNALBOX_EDGE_PORT", "18080")
     settings, count = checked(StackSettings.from_environment, partitions)
-    assert (settings.ports["edge"], count) == (18080, 4)
+    assert (settings.ports["edge"], count) == (18080, DEFAULT_PARTITIONS)
 
 
 def test_settings_are_checked_without_loading_what_is_heavy() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.hub.limits import Limits
 from gateway.hub.requests import BadRequest
+from gateway.hub.series import Channel
 from services.runtime.errors import ResourceExhausted, Unavailable
 from tests.unit.gateway.hubs import HandHub, Recorder, minutes
 
@@ -221,3 +222,14 @@ def test_heartbeats_tell_the_last_number() -> None:
     hand.turn()
     assert [message["last_seq"] for message in recorder.messages("heartbeat")] == [1, 2]
     assert recorder.messages("heartbeat")[0]["ts"] == hand.clock.now_ns() // 1_000
+
+
+def test_the_hub_knows_which_channels_somebody_wants() -> None:
+    hand = HandHub()
+    connection, _ = hand.client()
+    assert not hand.hub.wants(tuple(Channel))
+    hand.ask(connection, action="subscribe", indicators=["*"], interval="1m")
+    assert hand.hub.wants((Channel.SIGNALS, Channel.INDICATORS))
+    assert not hand.hub.wants((Channel.TICKS, Channel.BARS))
+    hand.ask(connection, action="unsubscribe", indicators=["*"], interval="1m")
+    assert not hand.hub.wants(tuple(Channel))

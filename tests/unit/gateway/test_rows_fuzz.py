@@ -85,9 +85,14 @@ def damaged(draw: st.DrawFn, value: bytes) -> bytes:
     return bytes(octets)
 
 
+def sent(topic: str, value: bytes, **headers: bytes) -> Record:
+    """A record that says to be of its topic's message."""
+    return record(topic, value, schema=MESSAGES[topic].DESCRIPTOR.full_name.encode(), **headers)
+
+
 def good(topic: str) -> Record:
     """A record that can be used."""
-    return record(topic, {BARS.name: BAR, LIVE_BARS.name: LIVE_BAR, TICKS.name: TICK, INDICATORS.name: INDICATOR, SIGNALS.name: SIGNAL, **EVENTS}[topic])
+    return sent(topic, {BARS.name: BAR, LIVE_BARS.name: LIVE_BAR, TICKS.name: TICK, INDICATORS.name: INDICATOR, SIGNALS.name: SIGNAL, **EVENTS}[topic])
 
 
 def _tick() -> bytes:
@@ -121,7 +126,7 @@ def any_values(topic: str) -> st.SearchStrategy[list[bytes]]:
 @given(st.data())
 def test_nothing_but_a_bad_record_comes_out_of_decoding(topic: str, data: st.DataObject) -> None:
     values, before = data.draw(any_values(topic)), BAD_RECORDS.labels(topic)._value.get()
-    records = [record(topic, value, traceparent=data.draw(st.binary(max_size=8))) for value in values]
+    records = [sent(topic, value, traceparent=data.draw(st.binary(max_size=8))) for value in values]
     expected = sum(each.size for each in _rows_of([good(topic)]))
     assert expected
     rows = _rows_of([*records, good(topic)])
@@ -136,12 +141,12 @@ def test_nothing_but_a_bad_record_comes_out_of_decoding(topic: str, data: st.Dat
 
 @given(any_values(TICKS.name))
 def test_ticks_that_nobody_wants_are_read_less_strictly_but_not_left_out(values: list[bytes]) -> None:
-    records = [*(record(TICKS.name, value) for value in values), good(TICKS.name)]
+    records = [*(sent(TICKS.name, value) for value in values), good(TICKS.name)]
     assert sum(table.size for table in _rows_of_unwanted(records)) >= sum(table.size for table in _rows_of(records))
 
 
 @pytest.mark.parametrize("topic", MESSAGES)
 def test_what_is_left_out_is_counted(topic: str) -> None:
     before = BAD_RECORDS.labels(topic)._value.get()
-    assert _rows_of([record(topic, b"\xff\xff\xff garbage")]) == []
+    assert _rows_of([sent(topic, b"\xff\xff\xff garbage")]) == []
     assert BAD_RECORDS.labels(topic)._value.get() - before == 1

@@ -11,6 +11,7 @@ from services.prices.adapters.kafka import KafkaTickSink
 from services.prices.adapters.open_sources import KafkaOpenSources
 from services.prices.adapters.rejected import KafkaRejectedTicks
 from services.prices.admission import Reason, SentTicks
+from services.prices.batching import BUSY_ROWS
 from services.prices.errors import IngestBacklogged, IngestInterrupted, IngestStopped, SourceChanged
 from services.prices.ingest import Ingest
 from services.prices.ingest_stream import MAX_REJECTIONS, IngestPorts, IngestSettings, Message
@@ -156,6 +157,31 @@ async def test_rows_do_not_wait_longer_than_the_flush_time() -> None:
     await eventually(sent)
     gate.set()
     assert (await stream).accepted == 1
+
+
+@pytest.mark.parametrize(("count", "longest_s"), [(BUSY_ROWS - 1, 0.02), (BUSY_ROWS, 0.04)])
+async def test_a_batch_that_fills_quickly_waits_twice_as_long(count: int, longest_s: float) -> None:
+    door = Door(flush_s=0.02)
+    gate = asyncio.Event()
+
+    async def pausing() -> AsyncIterator[Message]:
+        yield door.message(*[(ES, 1.0)] * count, source="test:a")
+        await gate.wait()
+
+    waited_s = 0.0
+
+    def sent() -> bool:
+        nonlocal waited_s
+        if not door.batches():
+            door.clock.advance(0.005)
+            waited_s += 0.005
+        return len(door.batches()) == 1
+
+    stream = asyncio.create_task(door.ingest.run(pausing()))
+    await eventually(sent)
+    assert waited_s >= longest_s - 0.001
+    gate.set()
+    assert (await stream).accepted == count
 
 
 async def test_headers_name_the_feed_and_the_trace() -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from services.runtime.settings import RuntimeSettings, check_settings, load_settings
+from services.runtime.topics import DEFAULT_PARTITIONS
 
 
 class DemoSettings(RuntimeSettings):
@@ -23,7 +24,7 @@ def test_defaults() -> None:
     settings = load_settings(RuntimeSettings)
     assert settings.kafka_bootstrap_servers == "127.0.0.1:19092"
     assert settings.redis_url == "redis://127.0.0.1:16379/0"
-    assert (settings.partitions, settings.host, settings.log_level) == (4, "127.0.0.1", "info")
+    assert (settings.partitions, settings.host, settings.log_level) == (DEFAULT_PARTITIONS, "127.0.0.1", "info")
     assert settings.home.name == ".signalbox"
 
 
@@ -39,7 +40,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNALBOX_PARTITIONS", "")
-    assert load_settings(RuntimeSettings).partitions == 4
+    assert load_settings(RuntimeSettings).partitions == DEFAULT_PARTITIONS
 
 
 def test_all_mistakes_are_reported_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
