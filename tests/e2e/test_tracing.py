@@ -178,12 +178,12 @@ async def test_a_unary_call_joins_client_envoy_and_service(collected: tuple[Stac
 
 
 def ticks(source: str) -> Iterator[prices.IngestTicksRequest]:
-    """Of many symbols, so that most are in partitions where no other source holds their bars open; the second message closes those of the first."""
+    """Of many symbols of its own, so that most are in partitions where no other source holds their bars open; the second message closes those of the first."""
     now_s = int(time.time())
     for ts_event_s in (now_s - 20, now_s - 10):
         message = prices.IngestTicksRequest(source=source, source_kind=market_pb2.SOURCE_KIND_REPLAY)
         for number in range(32):
-            message.ticks.add(symbol=f"T{number}.XSIM", price=1.5, size=1, seq=ts_event_s).ts_event.FromSeconds(ts_event_s)
+            message.ticks.add(symbol=f"{source[-8:].upper()}{number}.XSIM", price=1.5, size=1, seq=ts_event_s).ts_event.FromSeconds(ts_event_s)
         yield message
 
 
