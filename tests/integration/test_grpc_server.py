@@ -80,7 +80,8 @@ class Echo:
 
 def parsed(data: bytes) -> bytes:
     """A request's only field."""
-    return health_pb2.HealthCheckRequest.FromString(data).service.encode()
+    service: str = health_pb2.HealthCheckRequest.FromString(data).service
+    return service.encode()
 
 
 def add_echo(echo: Echo, server: grpc.aio.Server) -> None:

@@ -238,7 +238,8 @@ async def test_grpc_stream_speaks_of_the_same(gateway: Gateway, feed: Feed, symb
 
 async def test_bytes_that_are_no_request_end_a_grpc_stream_as_the_callers_fault(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.envoy.address) as channel:
-        stream = channel.stream_stream("/signalbox.edge.v1.SubscriptionService/Subscribe")(iter([b"\xff\xff garbage"]), timeout=30)  # type: ignore[arg-type]
+        call: Any = channel.stream_stream("/signalbox.edge.v1.SubscriptionService/Subscribe")
+        stream = call(iter([b"\xff\xff garbage"]), timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stream.read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
