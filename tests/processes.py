@@ -1,4 +1,4 @@
-"""Processes of ours under test: started, asked over their ops port, signalled, ended."""
+"""Processes of ours under test: started, asked over their ops port, signalled, weighed, slowed, ended."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import psutil
 
 from tests.servers import REPOSITORY
 
@@ -39,6 +42,11 @@ class Process:
             self.process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY, stderr=sink, env={**os.environ, **env})
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self.process.pid
+
+    @property
     def log(self) -> str:
         """What it wrote to its log, and those before it with the same file."""
         return self._log_path.read_text(encoding="utf-8", errors="replace")
@@ -63,7 +71,7 @@ class Process:
             return 0, ""
 
     def metric(self, name: str, label: str = "") -> float:
-        """Sum of a metric over its labels, or over those that contain `label`."""
+        """Sum of a metric over its labels, or over those that contain `label`; 0 when it does not answer."""
         lines = [line for line in self.ask("/metrics")[1].splitlines() if line.partition("{")[0].partition(" ")[0] == name and label in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
@@ -86,3 +94,56 @@ class Process:
         if self.running:
             self.process.send_signal(signal.SIGCONT)
             self.kill()
+
+
+class Scale:
+    """Weighs a process while it is entered. pid: of the process."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._before = self._peak = self._process.memory_info().rss
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._weigh)
+
+    def __enter__(self) -> Scale:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def grown(self) -> int:
+        """Bytes above what it was before, at most."""
+        return self._peak - self._before
+
+    def _weigh(self) -> None:
+        while not self._stop.wait(0.05):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+
+class Slowed:
+    """Lets a process run for a part of the time only. Use as a context manager; whatever happens within, it runs on afterwards.
+
+    pid: of the process. stopped_s, running_s: one stop and what lies between two of them, seconds.
+    """
+
+    def __init__(self, pid: int, stopped_s: float, running_s: float) -> None:
+        self._pid, self._stopped_s, self._running_s = pid, stopped_s, running_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Slowed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._running_s):
+            os.kill(self._pid, signal.SIGSTOP)
+            self._over.wait(self._stopped_s)
+            os.kill(self._pid, signal.SIGCONT)

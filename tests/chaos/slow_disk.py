@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 
 from confluent_kafka import Producer
 
 from services.runtime.kafka import make_producer
+from tests.processes import Slowed
 
 #: One stop and what lies between two of them, seconds. Requests are answered between stops only, and each holds up those behind it.
 STOPPED_SECONDS, RUNNING_SECONDS = 0.25, 0.002
 
 
-class SlowDisk:
-    """Use as a context manager. pid: of the broker. Whatever happens within, it runs on afterwards."""
+class SlowDisk(Slowed):
+    """Use as a context manager. pid: of the broker."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> SlowDisk:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(RUNNING_SECONDS):
-            os.kill(self._pid, signal.SIGSTOP)
-            self._over.wait(STOPPED_SECONDS)
-            os.kill(self._pid, signal.SIGCONT)
+        super().__init__(pid, STOPPED_SECONDS, RUNNING_SECONDS)
 
 
 def seconds_of_acknowledgement(bootstrap: str, topic: str, seconds: float) -> float:

@@ -58,6 +58,11 @@ class FeedsProcess:
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self._process, self._port, self._log = process, port, log
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM; it must end in order."""
         self._process.send_signal(signal.SIGTERM)

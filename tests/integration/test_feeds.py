@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import os
+import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
@@ -35,14 +37,16 @@ from services.runtime.kafka import KafkaPublisher, make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
 from services.runtime.topics import BARS, LATE, SNAPSHOTS, TICKS
+from tests.chaos.slow_disk import SlowDisk
 from tests.integration.feeds_process import PARTITIONS, Feeds, FeedsProcess, bars_from, records_of, ticks_from
 from tests.oracle import REPLAY, Bar, Row, bars_of
 from tests.ports import free_ports
-from tests.processes import Process, wait_until
+from tests.processes import Process, Scale, wait_until
 from tests.servers import new_broker
 from tests.unit.prices.bar_inputs import bars_of_columns
 
 _SENT = "signalbox_feed_rows_acknowledged_total"
+_HANDED_OVER = "signalbox_feed_rows_sent_total"
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +246,60 @@ def test_the_broker_may_come_back(tmp_path: Path) -> None:
         process.stop()
         ticks = np.concatenate([batch.seq for batch in ticks_from(broker.bootstrap, "synthetic:test")])
         assert np.array_equal(ticks, np.arange(ticks[0], ticks[0] + len(ticks))), "nothing was lost while the broker was away"
+
+
+#: As fast as it can be told to go: a loop of 370,000 rows within a second, more than can be sent.
+_FASTEST = "100000"
+#: What a producer may hold, 64 MiB, and as much again for what becomes of it on its way: copies, compressed batches, Python's objects.
+_HELD_BYTES = 128 << 20
+#: That the broker is slow, after it has stood still; all in all less than the 30 s after which the feed would begin anew.
+_SLOW_SECONDS = 3.0
+
+
+def test_a_replay_at_full_speed_waits_for_a_broker_that_stops_and_is_slow(tmp_path: Path, trades: es_file.EsTrades) -> None:
+    with new_broker(tmp_path / "broker") as broker:
+        ensure_topics(broker.bootstrap, PARTITIONS)
+        process = Feeds(broker.bootstrap, tmp_path).start("replay-es", SIGNALBOX_REPLAY_SPEED=_FASTEST)
+        _until_sent(process, trades.live_row + 1_000_000)
+        with Scale(process.pid) as scale:
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                waiting = _standstill(process)
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            with SlowDisk(broker.pid):
+                time.sleep(_SLOW_SECONDS)
+            _until_sent(process, waiting + 1_000_000)
+        restarts = process.metric("signalbox_feed_restarts_total", ReplayEs.source)
+        process.stop()
+        batches = ticks_from(broker.bootstrap, ReplayEs.source)
+    print(f"stood still at {waiting} rows, grown by {scale.grown / (1 << 20):.0f} MiB, {sum(map(len, batches))} rows in the end")
+    assert scale.grown < _HELD_BYTES
+    assert restarts == 0
+    loops = _seqs_of_loops(batches)
+    assert len(loops) > 3
+    for number, seqs in enumerate(loops):
+        begin = trades.live_row + 1 if number else 1
+        assert np.array_equal(seqs, np.arange(begin, begin + len(seqs)))
+        assert begin + len(seqs) == len(trades) + 1 or number == len(loops) - 1
+
+
+def _standstill(process: FeedsProcess) -> int:
+    """Rows handed over when no more are, for two seconds."""
+    seen, since = -1.0, time.monotonic()
+    while time.monotonic() - since < 2.0:
+        time.sleep(0.1)
+        if (sent := process.metric(_HANDED_OVER, ReplayEs.source)) != seen:
+            seen, since = sent, time.monotonic()
+    return round(seen)
+
+
+def _seqs_of_loops(batches: list[TickColumns]) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Numbers of the rows of each loop as they lie in the log, loops in the order of time."""
+    loops: dict[int, list[TickColumns]] = defaultdict(list)
+    for batch in batches:
+        loops[batch.replay_shift].append(batch)
+    return [np.concatenate([batch.seq for batch in loops[shift]]) for shift in sorted(loops)]
 
 
 async def _replay(files: Feeds, path: Path, symbol: str | None, **options: object) -> Summary:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import os
 import random
 from collections.abc import Iterator
 
@@ -17,6 +15,7 @@ from signalbox.edge.v1 import subscription_service_pb2_grpc as edge_grpc
 from signalbox.market.v1 import market_pb2
 
 from tests.integration.hub_servers import Feed, Gateway, new_feed, running_gateway
+from tests.integration.lazy_client import Lazy, upgrade
 
 QUEUE_BYTES = 1 << 20
 
@@ -33,41 +32,6 @@ def feed(kafka: str) -> Feed:
 def gateway(kafka: str, feed: Feed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(kafka, tmp_path_factory.mktemp("slow"), SIGNALBOX_HUB_MAX_QUEUE_BYTES=str(QUEUE_BYTES)) as running:
         yield running
-
-
-def _upgrade() -> bytes:
-    key = base64.b64encode(os.urandom(16)).decode()
-    lines = ("GET /v1/stream HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13")
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
-
-
-class Lazy:
-    """A WebSocket spoken by hand, so that nothing is read until it is asked for."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def connect(cls, port: int) -> Lazy:
-        # A small window: what is not read soon stands still at the server.
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
-        writer.write(_upgrade())
-        while (await reader.readline()) != b"\r\n":
-            pass
-        return cls(reader, writer)
-
-    def send(self, text: str) -> None:
-        data = text.encode()
-        assert len(data) < 126
-        self.writer.write(bytes((0x81, 0x80 | len(data))) + bytes(4) + data)
-
-    async def frame(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next frame."""
-        head = await self.reader.readexactly(2)
-        length = head[1] & 0x7F
-        if length >= 126:
-            length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8), "big")
-        return head[0] & 0x0F, await self.reader.readexactly(length)
 
 
 async def test_a_client_that_cannot_hold_final_bars_is_told_and_closed(gateway: Gateway, feed: Feed) -> None:
@@ -152,7 +116,7 @@ async def test_nonsense_never_harms_the_others(gateway: Gateway, feed: Feed) -> 
         for _ in range(60):
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.envoy.settings.gateway_ws_port)
             if chance.random() < 0.7:
-                writer.write(_upgrade())
+                writer.write(upgrade())
             for _ in range(chance.randint(0, 6)):
                 writer.write(chance.randbytes(chance.randint(1, 300)))
             writer.close()
