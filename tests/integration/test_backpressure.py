@@ -104,10 +104,10 @@ async def test_ten_times_what_the_workers_can_do_is_seen_and_worked_off(chain: W
     assert await asyncio.to_thread(_final_volumes, bootstrap) == volumes(schedule, schedule.count)
 
 
-async def _reading(worker: Process, name: str, above: float = 0.0) -> float | None:
-    """A metric, when it is above so much. A slowed process may take longer for an answer than one waits, and then there is none."""
+async def _reading(worker: Process, name: str, above: float = 0.0) -> float:
+    """A metric, when it is above so much, else 0. A slowed process may take longer for an answer than one waits, and then there is none."""
     found = await asyncio.to_thread(worker.metric, name)
-    return found if found > above else None
+    return found if found > above else 0.0
 
 
 #: Rows of a record of the burst: small ones, for it is the number of records that a worker finds hard.
