@@ -59,6 +59,9 @@ class AnalysisProcessor:
         self._engine = Engine.restore(state)
         self._pass = RecordPass(self._engine)
 
+    def begin_behind_cut(self, end: int) -> None:
+        """Nothing: a series begins with the first bar that is kept, and its origin says which."""
+
     def freeze(self) -> Frozen:
         """The engine's state."""
         return self._engine.freeze()

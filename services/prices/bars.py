@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.prices.cut_input import CutInput
 from services.prices.engine.folding import advance, form
 from services.prices.engine.intake import LANE_BITS, OUT_OF_RANGE, assert_watermark, free_slots, ingest
 from services.prices.engine.layout import (
@@ -111,6 +112,7 @@ class BarEngine:
         self._out = np.zeros(_ROWS, OUT)
         self._scratch = np.zeros(INTERVAL_COUNT, BAR)
         self._forget_at = _SOURCES
+        self.cut = CutInput()
         self._state = _empty_state()
         self._grow_pool(_ROWS)
 
@@ -178,6 +180,20 @@ class BarEngine:
         number = self._symbols.get(symbol)
         return 0 if number is None else int(self._state.symbols[number]["watermark"])
 
+    def reach(self, source: str, symbol: str) -> tuple[int, bool]:
+        """The latest time that a row may have which is missing before the lane's first record, UTC ns, and whether later records can say no more of it.
+
+        0: nothing was said yet. A lane without rows has what its source asserted, as there is nothing better.
+        """
+        number = self._symbols[symbol]
+        lane, ended = self._state.lanes[self._lanes[self._sources[source], number]], int(self._state.symbols[number]["ended"])
+        if not lane["open"]:
+            return ended + self._lateness_ns, True
+        if lane["max_ts"] != NONE:
+            return int(lane["max_ts"]) + self._lateness_ns, True
+        asserted = int(self._state.sources[lane["source"]]["asserted"])
+        return asserted + self._lateness_ns if asserted else 0, False
+
     def forget_ended(self) -> None:
         """Drop the sources and lanes of which nothing is left: nothing said of time, no row pending, no last trade. Changes no result.
 
@@ -213,7 +229,9 @@ class BarEngine:
             "lanes": state.lanes[: len(self._lanes)].copy(),
             "sources": state.sources[: len(self._sources)].copy(),
         }
-        meta = {"instruments": list(self._instruments), "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
+        meta: dict[str, object] = {"instruments": list(self._instruments), "sources": list(self._sources), "arrival": int(state.control[0]["arrival"])}
+        if (cut := self.cut.plain()) is not None:
+            meta["cut"] = cut
         arrays["pending"] = pack(pending_slots(count, state), state.symbols[:count], state.pending)
         return Frozen(sum(array.nbytes for array in arrays.values()), partial(_packed, arrays, meta))
 
@@ -230,6 +248,7 @@ class BarEngine:
         self._symbols = {ref.symbol: number for number, ref in enumerate(self._instruments)}
         self._sources = {name: number for number, name in enumerate(meta["sources"])}
         self._lanes = _numbers_of(lanes)
+        self.cut.restore(meta.get("cut"))
         pending = np.zeros(int(symbols["rows"].sum()), PENDING)
         if (octets := unpack(arrays["pending"], symbols, pending)) != len(arrays["pending"]):
             raise StateError(f"pending: expected {len(pending)} rows in {len(arrays['pending'])} octets, they were in {octets}")

@@ -13,6 +13,7 @@ from services.prices.bar_links import BarLinks
 from services.prices.bar_wire import MAX_ROWS, BarWriter, slices
 from services.prices.bars import STATE_VERSION, BarEngine, LastTrade, Taken
 from services.prices.bars import warm_up as warm_up_engine
+from services.prices.engine.layout import Records
 from services.prices.sessions import SessionTable
 from services.runtime import topics
 from services.runtime.columns import INTERVALS, InstrumentRef, LateColumns, TickColumns, encode_late, encode_ticks
@@ -56,6 +57,10 @@ class PricesProcessor:
         """Take over the bytes of a frozen state."""
         self._engine.restore(state)
 
+    def begin_behind_cut(self, end: int) -> None:
+        """As Processor says: bars that may lack ticks are left out."""
+        self._engine.cut.begin(end)
+
     def freeze(self) -> Frozen:
         """The whole state."""
         return self._engine.freeze()
@@ -66,6 +71,7 @@ class PricesProcessor:
         begin = time.perf_counter()
         taken = self._engine.take(ticks)
         metrics.ENGINE_SECONDS.inc(time.perf_counter() - begin)
+        taken = taken._replace(closed=self._whole(record.offset, ticks, taken.closed))
         self._last = record
         if recorded_span() is not None:
             self._links.note(ticks, self._engine.columns(taken.closed))
@@ -78,7 +84,7 @@ class PricesProcessor:
     def live(self, now_ns: int) -> list[Output]:
         """Forming bars that changed and, not as often, snapshots. now_ns: UTC."""
         outputs = []
-        bars = self._engine.form()
+        bars = self._engine.cut.whole(self._engine.form(), self._engine.instruments)
         if len(bars):
             for part, value in enumerate(self._bars.write(bars, live=True).values):
                 outputs.append(self._output(topics.LIVE_BARS, value, self._live_headers(topics.LIVE_BARS.message, f"{now_ns}/{part}")))
@@ -89,6 +95,16 @@ class PricesProcessor:
             outputs += snapshots
             metrics.PENDING_ROWS.labels(str(self._partition)).set(self._engine.pending_rows)
         return outputs
+
+    def _whole(self, offset: int, ticks: TickColumns, closed: Records) -> Records:
+        """Those of the closed bars that lack no tick."""
+        engine = self._engine
+        for symbol in engine.cut.unseen(offset, ticks.source, ticks.instruments):
+            engine.cut.note(ticks.source, symbol, *engine.reach(ticks.source, symbol))
+        whole = engine.cut.whole(closed, engine.instruments)
+        if len(whole) < len(closed):
+            metrics.INCOMPLETE.inc(len(closed) - len(whole))
+        return whole
 
     def _final_bars(self, record: InputRecord, taken: Taken) -> list[Output]:
         if not len(taken.closed):

@@ -66,6 +66,9 @@ class RunningSums:
         arrays, _ = unpack_state(state)
         self._sums, self._counts = arrays["sums"], arrays["counts"]
 
+    def begin_behind_cut(self, end: int) -> None:
+        pass
+
     def freeze(self) -> Frozen:
         arrays = {"sums": self._sums.copy(), "counts": self._counts.copy(), "ballast": _BALLAST}
         return Frozen(_BALLAST.nbytes, lambda: pack_state(arrays, {"partition": self._partition}))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from signalbox.events.v1.bar_batch_pb2 import Snapshot
 
 from services.prices.sessions import SessionTable
@@ -20,6 +21,7 @@ from services.runtime.headers import read_headers, record_headers
 from services.runtime.kafka import make_producer
 from services.runtime.kafka_admin import ensure_topics
 from services.runtime.partitions import partition_of
+from services.runtime.stream.manifests import SLOTS, manifest_key
 from tests import es_trades
 from tests.integration.analysis_driver import PARTITIONS
 from tests.oracle import Bar
@@ -31,6 +33,9 @@ from tests.unit.prices.bar_inputs import bars_of_columns
 ES_PARTITION = partition_of("ES.XCME", PARTITIONS)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 USED = (topics.TICKS, topics.TICKS.dead_letters(), topics.BARS, topics.LIVE_BARS, topics.SNAPSHOTS, topics.LATE, topics.PRICES_CHECKPOINTS)
+
+#: The worker's default.
+LATENESS_NS = 2_000_000_000
 
 NewWorker = Callable[[], Process]
 
@@ -176,6 +181,42 @@ def test_killed_three_times_over_half_a_million_trades(bootstrap: str, new_worke
     assert final.repeated > 0
     assert sum(len(decode_late(record.value).ticks) for record in reader(topics.LATE).read()) == 0
     assert worker.terminate() == 0
+
+
+def test_behind_a_cut_no_bar_comes_again_short(bootstrap: str, new_worker: NewWorker, reader: Callable[[topics.Topic], Reader]) -> None:
+    """The checkpoints are lost and retention has removed the first records: what was published whole is not published again from what is left."""
+    trades = es_trades.trades()
+    batches = es_trades.batches(trades, 500)
+    half, cut = len(batches) // 2, len(batches) // 2 - 40
+    last, first = (int(trades["ts"].iloc[row]) for row in (half * 500 - 1, cut * 500 + 499))
+    before = {bar[:3] for bar in es_trades.expected_bars() if bar.ts_close <= last - LATENESS_NS}
+    final = FinalBars(reader(topics.BARS))
+    worker = new_worker()
+    send(bootstrap, batches[:half])
+    wait_until(lambda: len(final) >= len(before), "the bars of the first half")
+    assert worker.terminate() == 0
+    lose_checkpoints(bootstrap)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.delete_records([TopicPartition(topics.TICKS.name, ES_PARTITION, cut)]).values():
+        future.result(20)
+    worker = new_worker()
+    worker.wait_ready()
+    send(bootstrap, batches[half:])
+    lost = {bar[:3] for bar in es_trades.expected_bars() if bar.ts_open <= first + LATENESS_NS} - before
+    assert 3600 in {interval for _, interval, _ in lost}
+    wait_until(lambda: len(final) >= len(es_trades.expected_bars()) - len(lost), "all other bars")
+    assert sorted(final.bars.values()) == [bar for bar in es_trades.expected_bars() if bar[:3] not in lost]
+    assert final.repeated > 0
+    assert worker.metric("signalbox_bars_incomplete_total") > len(lost)
+    assert "what came before was removed by retention" in worker.log
+    assert worker.terminate() == 0
+
+
+def lose_checkpoints(bootstrap: str) -> None:
+    producer = make_producer(bootstrap)
+    for slot in range(SLOTS):
+        producer.produce(topics.PRICES_CHECKPOINTS.name, b"\xff", key=manifest_key(ES_PARTITION, slot), partition=ES_PARTITION)
+    assert producer.flush(30) == 0
 
 
 def test_what_a_client_sees_beside_final_bars(bootstrap: str, new_worker: NewWorker, reader: Callable[[topics.Topic], Reader]) -> None:

@@ -45,6 +45,9 @@ class Processor(Protocol):
     def restore(self, state: bytes) -> None:
         """Take over the bytes of a frozen state. Called at most once, before any record. Any exception ends the process."""
 
+    def begin_behind_cut(self, end: int) -> None:
+        """Called in place of `restore`, when the first records of the log are gone. end: of the log at this moment; what lies behind it is new."""
+
     def freeze(self) -> Frozen:
         """The whole state. Called between records, on the loop's thread: it copies what will change, and the rest is done in another one."""
 

@@ -60,6 +60,9 @@ class PartitionOpener:
         if choice.best is not None:
             processor.restore(choice.best.state)
             start = self._start(partition, choice.best.next_offset, found.input.begin)
+        elif start:
+            _log.warning("what came before was removed by retention", topic=self._topic, partition=partition, begin=start)
+            processor.begin_behind_cut(found.input.end)
         writer = CheckpointWriter(self._checkpoint_topic, self._app, partition, self._outputs, choice)
         return PartitionPipeline(
             self._topic, partition, start=start, generation=generation, processor=processor, outputs=self._outputs, writer=writer, bury=self._bury

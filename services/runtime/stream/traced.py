@@ -33,6 +33,10 @@ class TracedProcessor:
         """As Processor says."""
         self._inner.restore(state)
 
+    def begin_behind_cut(self, end: int) -> None:
+        """As Processor says."""
+        self._inner.begin_behind_cut(end)
+
     def freeze(self) -> Frozen:
         """As Processor says."""
         return self._inner.freeze()

@@ -99,6 +99,9 @@ class Summing:
     def restore(self, state: bytes) -> None:
         self.total = int(state)
 
+    def begin_behind_cut(self, end: int) -> None:
+        pass
+
     def freeze(self) -> Frozen:
         state = b"%d" % self.total
         return Frozen(len(state), lambda: state)

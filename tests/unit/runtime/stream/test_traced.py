@@ -30,6 +30,9 @@ class Copy:
     def restore(self, state: bytes) -> None:
         self.state = state
 
+    def begin_behind_cut(self, end: int) -> None:
+        self.state = b"cut %d" % end
+
     def freeze(self) -> Frozen:
         state = self.state
         return Frozen(len(state), lambda: state)
@@ -74,6 +77,8 @@ def test_everything_else_passes_through() -> None:
     assert isinstance(processor, TracedProcessor)
     processor.restore(b"state")
     assert (processor.freeze().pack(), processor.state_version) == (b"state", 7)
+    processor.begin_behind_cut(3)
+    assert processor.freeze().pack() == b"cut 3"
 
 
 def test_each_output_is_a_child_of_its_records_processing() -> None:
