@@ -182,6 +182,21 @@ async def test_a_store_that_is_killed_in_the_middle_loses_nothing(server: Embedd
     worker.wait_ready()
 
 
+async def test_a_worker_that_waits_for_jobs_outlives_a_store_that_stays_away(
+    server: EmbeddedValkey, start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path
+) -> None:
+    """Longer than the worker waits before it brings its functions to the store again: that fails, too."""
+    worker = start()
+    worker.wait_ready()
+    await asyncio.to_thread(kill_store, server)
+    await asyncio.sleep(4.0)
+    assert "store" in worker.ask("/readyz")[1]
+    server.start()
+    job = await queue.create(NewJob("test.light", request(log=str(tmp_path / "jobs.log"))))
+    assert (await queue.wait(job.id, 30.0)).state is JobState.SUCCEEDED
+    assert worker.running
+
+
 # Says that no attempt was lost, and workers here are lost after two silent seconds.
 @pytest.mark.alone
 async def test_a_store_that_stands_still_is_away_and_loses_nothing(server: EmbeddedValkey, start: StartWorker, queue: ValkeyJobQueue, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from streaq.constants import REDIS_GROUP
 from streaq.types import Entries, StreamMessage
 
 from services.runtime.clock import Clock
+from services.runtime.errors import Unavailable
 from services.runtime.job_queue.delivery import PRIORITIES, TASK, encode
 from services.runtime.job_queue.metrics import STORE_ERRORS
 from services.runtime.job_queue.settings import JobWorkerSettings
@@ -123,7 +124,7 @@ class Receiver(streaq.Worker[None]):
         try:
             await self._restore()
             await self._lib.create_groups(self.stream_key, REDIS_GROUP, *self.priorities)
-        except STORE_AWAY as error:
+        except (*STORE_AWAY, Unavailable) as error:
             await self._again("reading", error)
 
     async def schedule_delayed_tasks(self) -> None:
