@@ -6,6 +6,8 @@ SignalboxError
 └── WrongKinds              SIGNALBOX_JOB_KINDS_MODULE names something that cannot be used
 """
 
+from collections.abc import Sequence
+
 from services.runtime.errors import NotFound, SignalboxError
 from services.runtime.topics import RESULTS
 
@@ -22,8 +24,8 @@ class OperationNotFound(NotFound):
 
 
 class WrongKinds(SignalboxError):
-    """A module of kinds cannot be imported, or does not hold what it must."""
+    """Modules of kinds cannot be imported, or do not hold what they must. problems: of each one, with its name."""
 
-    def __init__(self, module: str, why: str) -> None:
-        super().__init__(f"SIGNALBOX_JOB_KINDS_MODULE: {module}: {why}")
-        self.module, self.why = module, why
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(f"SIGNALBOX_JOB_KINDS_MODULE: {'; '.join(problems)}")
+        self.problems = tuple(problems)

@@ -36,7 +36,7 @@ class KindsSettings(RuntimeSettings):
         try:
             known_kinds(_modules(value))
         except WrongKinds as error:
-            raise ValueError(f"modules with kinds of jobs; {error.module}: {error.why}") from error
+            raise ValueError(f"modules with kinds of jobs; {'; '.join(error.problems)}") from error
         return value
 
     @field_validator("schedule")

@@ -48,6 +48,13 @@ def test_a_module_that_is_not_there_is_named() -> None:
         known_kinds(["nowhere.at_all"])
 
 
+def test_all_modules_that_cannot_be_used_are_named_at_once(module: ModuleType) -> None:
+    module.JOB_KINDS = [CACHE_CLEAN]  # type: ignore[attr-defined]
+    with pytest.raises(WrongKinds) as wrong:
+        known_kinds(["nowhere.at_all", "their_kinds", "nor.here"])
+    assert [problem.partition(": ")[0] for problem in wrong.value.problems] == ["nowhere.at_all", "their_kinds", "nor.here"]
+
+
 def test_the_setting_names_modules_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one.kinds", "two"):
         theirs = ModuleType(name)
