@@ -97,6 +97,18 @@ def test_the_cut_is_part_of_the_state(log: list[TickColumns], data: st.DataObjec
     assert found == expected
 
 
+def test_rows_that_were_cut_away_may_be_later_than_the_first_that_is_left() -> None:
+    """A row of 2.5 s came before one of 1.2 s, and the cut is between them: the bar of the third second lacks it."""
+    processor = new_processor()
+    processor.begin_behind_cut(10)
+    left = [("AA.XCME", ms * SECOND // 1_000, 100, 1, number) for number, ms in enumerate((1_200, 2_700, 3_300, 9_000), 2)]
+    bars = run(processor, [batch("live:x", [tick]) for tick in left], 1)
+    assert [bar.ts_open - BASE for bar in bars if bar.interval == 1] == []
+    # What is later than 1.2 s and the lateness bound was there.
+    bars = run(processor, [batch("live:x", [("AA.XCME", 20 * SECOND, 100, 1, 6)])], 5)
+    assert [bar.ts_open - BASE for bar in bars if bar.interval == 1] == [9 * SECOND]
+
+
 def test_a_lane_that_comes_after_the_start_has_lost_nothing() -> None:
     processor = new_processor()
     processor.begin_behind_cut(11)
