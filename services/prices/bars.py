@@ -180,15 +180,15 @@ class BarEngine:
         number = self._symbols.get(symbol)
         return 0 if number is None else int(self._state.symbols[number]["watermark"])
 
-    def reach(self, source: str, symbol: str) -> tuple[int, bool]:
+    def reach(self, source: str, symbol: str, ended: bool) -> tuple[int, bool]:
         """The latest time that a row may have which is missing before the lane's first record, UTC ns, and whether later records can say no more of it.
 
-        0: nothing was said yet. A lane without rows has what its source asserted, as there is nothing better.
+        0: nothing was said yet. A lane without rows has what its source asserted, as there is nothing better. ended: the source does, with the last record.
         """
         number = self._symbols[symbol]
-        lane, ended = self._state.lanes[self._lanes[self._sources[source], number]], int(self._state.symbols[number]["ended"])
-        if not lane["open"]:
-            return ended + self._lateness_ns, True
+        lane = self._state.lanes[self._lanes[self._sources[source], number]]
+        if ended:
+            return int(self._state.symbols[number]["ended"]) + self._lateness_ns, True
         if lane["max_ts"] != NONE:
             return int(lane["max_ts"]) + self._lateness_ns, True
         asserted = int(self._state.sources[lane["source"]]["asserted"])

@@ -100,7 +100,7 @@ class PricesProcessor:
         """Those of the closed bars that lack no tick."""
         engine = self._engine
         for symbol in engine.cut.unseen(offset, ticks.source, ticks.instruments):
-            engine.cut.note(ticks.source, symbol, *engine.reach(ticks.source, symbol))
+            engine.cut.note(ticks.source, symbol, *engine.reach(ticks.source, symbol, ticks.source_ended))
         whole = engine.cut.whole(closed, engine.instruments)
         if len(whole) < len(closed):
             metrics.INCOMPLETE.inc(len(closed) - len(whole))

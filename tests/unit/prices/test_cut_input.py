@@ -109,6 +109,14 @@ def test_rows_that_were_cut_away_may_be_later_than_the_first_that_is_left() -> N
     assert [bar.ts_open - BASE for bar in bars if bar.interval == 1] == [9 * SECOND]
 
 
+def test_a_record_that_only_names_a_symbol_says_nothing_of_it() -> None:
+    processor = new_processor()
+    processor.begin_behind_cut(10)
+    named = batch("live:x", [], names=["AA.XCME"])
+    bars = run(processor, [named, *(batch("live:x", [("AA.XCME", second * SECOND, 100, 1, second + 1)]) for second in (0, 20))], 1)
+    assert bars == []
+
+
 def test_a_lane_that_comes_after_the_start_has_lost_nothing() -> None:
     processor = new_processor()
     processor.begin_behind_cut(11)
